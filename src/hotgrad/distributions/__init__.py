@@ -1,0 +1,23 @@
+"""Laws of discrete choices, and the relaxed laws that stand in for them."""
+
+from hotgrad.distributions.base import RelaxedSample
+from hotgrad.distributions.bernoulli import Bernoulli
+from hotgrad.distributions.binary_concrete import BinaryConcrete
+from hotgrad.distributions.categorical import OneHotCategorical
+from hotgrad.distributions.concrete import Concrete
+from hotgrad.distributions.gumbel import Gumbel
+from hotgrad.distributions.hard_concrete import HardConcrete
+from hotgrad.distributions.independent import Independent
+from hotgrad.distributions.kl import monte_carlo_kl
+
+__all__ = [
+    "Bernoulli",
+    "BinaryConcrete",
+    "Concrete",
+    "Gumbel",
+    "HardConcrete",
+    "Independent",
+    "OneHotCategorical",
+    "RelaxedSample",
+    "monte_carlo_kl",
+]

@@ -1,0 +1,113 @@
+"""What the discrete laws share: how they become events, and what estimators may ask of them.
+
+A law is a `torch.distributions.Distribution` with `sample`, `log_prob`, `mean`, `mode`, `entropy` and
+`enumerate_support`. Where it can be reached by perturbing logits and taking an argmax it also has
+
+- `draw_noise(sample_shape)`: its noise,
+- `harden(noise)`: the hard sample that the noise leads to,
+- `relax(noise, temperature)`: the relaxed sample that the same noise leads to,
+- `conditional_noise(outcome, noise)`: fresh noise turned into noise that leads to `outcome`,
+- `tangent(point)`: a tensor whose gradient to the logits is that of the mean, taken at the law with mean `point`.
+
+Estimators name the methods they need, so a new law is served by every estimator that its methods allow.
+"""
+
+from typing import Any, NamedTuple, TypeVar
+
+import torch
+from torch import Tensor
+from torch.distributions import Distribution
+
+from hotgrad.ops import checks
+
+D = TypeVar("D", bound=Distribution)
+
+MAX_STATES = 2**20
+"""The most states that `enumerate_support` lists unless told otherwise."""
+
+
+class RelaxedSample(NamedTuple):
+    """A relaxed sample and its twin in unbounded space, where it neither underflows nor rounds to 1.
+
+    A tuple and not an attribute on a tensor, since attributes don't survive `clone`, `stack` or indexing.
+    """
+
+    value: Tensor
+    """The sample, in [0, 1]."""
+    twin: Tensor
+    """Its logarithm (Concrete) or its logit (BinaryConcrete)."""
+
+
+def resolve_validation(validate_args: bool | None) -> bool:
+    """The caller's choice, or else torch's default."""
+    default: bool = Distribution._validate_args
+    return default if validate_args is None else validate_args
+
+
+def copy_validation(source: Distribution, copy: D) -> D:
+    """Give a copy the source's setting; the values themselves were checked when the source was made."""
+    copy._validate_args = source._validate_args
+    return copy
+
+
+def as_category_logits(probs: Tensor | None, logits: Tensor | None, *, validate: bool) -> Tensor:
+    """Checked logits of categories from either parameter, log 0 being -inf."""
+    _exactly_one(probs, logits)
+    if logits is None:
+        probs = _as_tensor(probs)
+        checks.check_parameter(probs, "probs", event_dims=1)
+        if validate and checks.values_readable(probs):
+            checks.check_probs(probs, sum_to_one=True)
+        return _log_of_probs(probs)
+    checks.check_parameter(logits, "logits", event_dims=1)
+    if validate and checks.values_readable(logits):
+        checks.check_categorical_logits(logits)
+    return logits
+
+
+def as_bit_logits(probs: Tensor | None, logits: Tensor | None, *, validate: bool) -> Tensor:
+    """Checked log-odds of bits from either parameter; certain bits have +-inf."""
+    _exactly_one(probs, logits)
+    if logits is None:
+        probs = _as_tensor(probs)
+        checks.check_parameter(probs, "probs", event_dims=0)
+        if validate and checks.values_readable(probs):
+            checks.check_probs(probs, sum_to_one=False)
+        return _log_of_probs(probs) - _log_of_probs(1 - probs)
+    logits = _as_tensor(logits)
+    checks.check_parameter(logits, "logits", event_dims=0)
+    if validate and checks.values_readable(logits):
+        checks.check_bit_logits(logits)
+    return logits
+
+
+def _exactly_one(probs: Tensor | None, logits: Tensor | None) -> None:
+    if (probs is None) == (logits is None):
+        given = "neither" if probs is None else "both"
+        raise ValueError(f"Give exactly one of probs and logits; got {given}.")
+
+
+def _as_tensor(value: Any) -> Tensor:
+    """torch's laws take a Python float for a scalar parameter."""
+    return torch.tensor(value) if isinstance(value, float) else value
+
+
+def _log_of_probs(probs: Tensor) -> Tensor:
+    """log(probs) with log 0 = -inf whose gradient is 0 there, not NaN."""
+    possible = probs > 0
+    return torch.where(possible, torch.where(possible, probs, 1.0).log(), -torch.inf)
+
+
+def check_budget(states: int, budget: int, what: str) -> None:
+    """Refuse to list a support that is too large."""
+    if states > budget:
+        raise ValueError(
+            f"The support of {what} has {states:,} states, more than the budget of {budget:,}. "
+            "Raise the budget, make the event smaller, or use an estimator that samples."
+        )
+
+
+def times_log(weight: Tensor, log_term: Tensor) -> Tensor:
+    """weight * log_term with 0 * -inf = 0, linear in the weight wherever the log is finite."""
+    dead = log_term.isinf() & (weight == 0)
+    return weight * torch.where(dead, 0.0, log_term)

@@ -1,0 +1,116 @@
+"""Independent bits, reached by adding logistic noise to their log-odds and looking at the sign."""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.distributions import Bernoulli as TorchBernoulli
+
+from hotgrad import ops
+from hotgrad.distributions import base
+from hotgrad.distributions.independent import EventMixin
+
+
+class Bernoulli(EventMixin, TorchBernoulli):
+    r"""A bit: $P(z = 1) = \sigma(\mathrm{logits})$.
+
+    torch's `Bernoulli` with a generator, gradients that stay finite at certain bits (logits of +-inf) and the
+    methods that the estimators use. Samples are exactly 0 and 1 in the logits' dtype.
+
+    Args:
+        probs: the probability of 1, `(*batch,)`.
+        logits: the log-odds, `(*batch,)`. Exactly one of the two.
+        validate_args: check values (waits for the GPU); torch's default.
+
+    Raises:
+        ValueError: integer or NaN logits, probs outside [0, 1], both or neither.
+
+    Example:
+        >>> q = hg.Bernoulli(logits=torch.tensor([0.0, 2.0]))
+        >>> q.mean
+        tensor([0.5000, 0.8808])
+        >>> q.sample((3,), generator=torch.Generator().manual_seed(0)).shape
+        torch.Size([3, 2])
+    """
+
+    def __init__(
+        self,
+        probs: Tensor | None = None,
+        logits: Tensor | None = None,
+        validate_args: bool | None = None,
+    ) -> None:
+        validate = base.resolve_validation(validate_args)
+        logits = base.as_bit_logits(probs, logits, validate=validate)
+        # values were checked above; torch's own checks would refuse what ours allow
+        super().__init__(logits=logits, validate_args=False)
+        self._validate_args = validate
+
+    def expand(self, batch_shape: Any, _instance: Any = None) -> "Bernoulli":
+        return base.copy_validation(
+            self, Bernoulli(logits=self.logits.expand(batch_shape), validate_args=False)
+        )
+
+    @property
+    def mean(self) -> Tensor:
+        """P(z = 1), differentiable."""
+        return torch.sigmoid(self.logits)
+
+    @property
+    def mode(self) -> Tensor:
+        """The likelier bit; 0 at even odds."""
+        return ops.threshold(self.logits, self.logits.dtype)
+
+    def sample(
+        self, sample_shape: Any = (), *, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """Exact bits of shape `sample_shape + batch_shape`."""
+        return self.harden(self.draw_noise(sample_shape, generator=generator))
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """log p(value); linear in the value, so f may use it at a straight-through sample."""
+        if self._validate_args:
+            self._validate_sample(value)
+        return base.times_log(value, F.logsigmoid(self.logits)) + base.times_log(
+            1 - value, F.logsigmoid(-self.logits)
+        )
+
+    def entropy(self) -> Tensor:
+        """In nats, 0 for a certain bit."""
+        one, zero = self.logits, -self.logits
+        return -base.times_log(one.sigmoid(), F.logsigmoid(one)) - base.times_log(
+            zero.sigmoid(), F.logsigmoid(zero)
+        )
+
+    def enumerate_support(self, expand: bool = True) -> Tensor:
+        """0 and 1, `(2, *batch_shape)`, or `(2, 1, ..)` without `expand`."""
+        bits = torch.arange(2, dtype=self.logits.dtype, device=self.logits.device)
+        bits = bits.view((2,) + (1,) * len(self.batch_shape))
+        return bits.expand((2, *self.batch_shape)) if expand else bits
+
+    def draw_noise(
+        self, sample_shape: Any = (), *, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """Logistic noise of shape `sample_shape + batch_shape`."""
+        return ops.draw_logistic(
+            self._extended_shape(torch.Size(sample_shape)),
+            dtype=self.logits.dtype,
+            device=self.logits.device,
+            generator=generator,
+        )
+
+    def harden(self, noise: Tensor) -> Tensor:
+        """The bits that the noise leads to."""
+        return ops.threshold(self.logits.detach() + noise, self.logits.dtype)
+
+    def relax(self, noise: Tensor | float, temperature: float | Tensor) -> Tensor:
+        """The binary Concrete sample that the noise leads to; with zero noise, the mean at a temperature."""
+        return ops.binary_concrete(self.logits, noise, temperature)
+
+    def conditional_noise(self, outcome: Tensor, noise: Tensor) -> Tensor:
+        """Fresh noise turned into noise that leads to `outcome`, differentiable in the logits."""
+        return ops.logistic_given_outcome(self.logits, outcome, noise)
+
+    def tangent(self, point: Tensor) -> Tensor:
+        """A tensor whose gradient is the mean's, taken at the law with mean `point`."""
+        return ops.bernoulli_tangent(self.logits, point)

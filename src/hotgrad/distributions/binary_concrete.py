@@ -1,0 +1,129 @@
+"""The binary Concrete law: a density on (0, 1), a logistic variable over a temperature put through a sigmoid.
+
+The sample is drawn together with its logit and scored by it; the sample itself rounds to 0 and 1 long before.
+"""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.distributions import RelaxedBernoulli
+
+from hotgrad import ops
+from hotgrad.distributions import base
+from hotgrad.distributions.independent import EventMixin
+from hotgrad.ops import checks
+
+
+class BinaryConcrete(EventMixin, RelaxedBernoulli):
+    r"""Relaxed bits: $z = \sigma(y)$, $y = (a + l) / \tau$ with $a$ the logits and $l$ logistic noise.
+
+    $$\log p(z) = \log \tau + (a - \tau y) - 2\,\mathrm{softplus}(a - \tau y)
+      + \mathrm{softplus}(y) + \mathrm{softplus}(-y).$$
+
+    Rounding a sample gives an exact Bernoulli draw, at any temperature.
+
+    Args:
+        temperature: $\tau > 0$: a number, or a tensor that broadcasts against the logits.
+        probs: the probability that a sample rounds to 1, `(*batch,)`, in (0, 1).
+        logits: its log-odds, finite. Exactly one of the two.
+        validate_args: check values (waits for the GPU); torch's default.
+
+    Raises:
+        ValueError: a temperature that isn't positive, certain bits (they have no density), integer or NaN logits.
+
+    Example:
+        >>> p = hg.BinaryConcrete(0.5, logits=torch.tensor([0.0, 3.0]))
+        >>> sample = p.rsample_with_twin(generator=torch.Generator().manual_seed(0))
+        >>> p.log_prob(sample).shape
+        torch.Size([2])
+
+    Reference: The Concrete Distribution (Maddison, Mnih, Teh, 2016), Eq. 16 and appendix B and C.3,
+    https://arxiv.org/abs/1611.00712
+    """
+
+    def __init__(
+        self,
+        temperature: float | Tensor,
+        probs: Tensor | None = None,
+        logits: Tensor | None = None,
+        validate_args: bool | None = None,
+    ) -> None:
+        validate = base.resolve_validation(validate_args)
+        checks.check_temperature(temperature)
+        scores = base.as_bit_logits(probs, logits, validate=validate)
+        if validate and checks.values_readable(scores) and not bool(scores.isfinite().all()):
+            raise ValueError(
+                "BinaryConcrete needs finite logits (probs strictly between 0 and 1): "
+                "a bit that is certain has no density."
+            )
+        tau = torch.as_tensor(
+            temperature, dtype=ops.noise.noise_dtype(scores.dtype), device=scores.device
+        )
+        scores = scores.expand(torch.broadcast_shapes(scores.shape, tau.shape))
+        super().__init__(tau, logits=scores, validate_args=False)
+        self._validate_args = validate
+
+    def expand(self, batch_shape: Any, _instance: Any = None) -> "BinaryConcrete":
+        tau = self.temperature
+        tau = tau.expand(batch_shape) if tau.ndim else tau
+        scores = self.logits.expand(batch_shape)
+        return base.copy_validation(self, BinaryConcrete(tau, logits=scores, validate_args=False))
+
+    def rsample_with_twin(
+        self, sample_shape: Any = (), *, generator: torch.Generator | None = None
+    ) -> base.RelaxedSample:
+        """A sample and its logit, both with a gradient to logits and temperature."""
+        noise = ops.draw_logistic(
+            self._extended_shape(torch.Size(sample_shape)),
+            dtype=self.logits.dtype,
+            device=self.logits.device,
+            generator=generator,
+        )
+        logit = (self.logits + noise) / self.temperature
+        return base.RelaxedSample(logit.sigmoid().to(self.logits.dtype), logit)
+
+    def rsample(
+        self, sample_shape: Any = (), *, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """Samples of shape `sample_shape + batch_shape` with a gradient."""
+        return self.rsample_with_twin(sample_shape, generator=generator).value
+
+    def sample(
+        self, sample_shape: Any = (), *, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """Samples without a gradient."""
+        with torch.no_grad():
+            return self.rsample(sample_shape, generator=generator)
+
+    def log_prob(self, value: Tensor | base.RelaxedSample) -> Tensor:
+        """The log-density, in at least float32.
+
+        Give the pair that `rsample_with_twin` returns for the exact density. A plain sample that rounded to 0 or 1 is
+        read as the nearest number inside, so the density is finite.
+        """
+        if isinstance(value, base.RelaxedSample):
+            logit = value.twin
+        else:
+            if self._validate_args and checks.values_readable(value):
+                _check_unit_interval(value)
+            info = torch.finfo(value.dtype)
+            inside = value.clamp(min=info.tiny, max=1 - info.eps / 2)
+            logit = inside.log() - torch.log1p(-inside)
+        tau = self.temperature
+        logit, scores = logit.to(tau.dtype), self.logits.to(tau.dtype)
+        return log_density_of_logit(logit, scores, tau) + F.softplus(logit) + F.softplus(-logit)
+
+
+def log_density_of_logit(logit: Tensor, scores: Tensor, temperature: Tensor) -> Tensor:
+    """log-density of (scores + l) / temperature, l logistic."""
+    centred = scores - temperature * logit
+    return temperature.log() + centred - 2 * F.softplus(centred)
+
+
+def _check_unit_interval(value: Tensor) -> None:
+    inside = (value >= 0) & (value <= 1)
+    if not bool(inside.all()):
+        bad = value[~inside].flatten()[0].item()
+        raise ValueError(f"A relaxed bit lies in [0, 1], got {bad}.")

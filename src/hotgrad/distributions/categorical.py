@@ -1,0 +1,140 @@
+"""One of K as a one-hot vector, reached by adding Gumbel noise to the logits and taking the argmax."""
+
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.distributions import Categorical, Distribution
+from torch.distributions import OneHotCategorical as TorchOneHotCategorical
+
+from hotgrad import ops
+from hotgrad.distributions import base
+from hotgrad.distributions.independent import EventMixin
+
+
+class OneHotCategorical(EventMixin, TorchOneHotCategorical):
+    r"""One of K: $P(z = e_k) \propto \exp(\mathrm{logits}_k)$.
+
+    torch's `OneHotCategorical` with a generator, masks (logits of -inf, or probs of 0, with finite gradients) and the
+    methods that the estimators use. Samples are exactly one-hot in the logits' dtype.
+
+    Args:
+        probs: probabilities that sum to 1 along the last dimension, `(*batch, K)`.
+        logits: unnormalised log-probabilities, `(*batch, K)`. Exactly one of the two.
+        validate_args: check values (waits for the GPU); torch's default.
+
+    Raises:
+        ValueError: integer or NaN logits, a row that is all -inf, probs that don't sum to 1, both or neither.
+
+    Example:
+        >>> q = hg.OneHotCategorical(logits=torch.tensor([[0.0, 1.0, -torch.inf]]))
+        >>> q.mean
+        tensor([[0.2689, 0.7311, 0.0000]])
+        >>> q.to_event(1).enumerate_support().shape
+        torch.Size([3, 1, 3])
+    """
+
+    def __init__(
+        self,
+        probs: Tensor | None = None,
+        logits: Tensor | None = None,
+        validate_args: bool | None = None,
+    ) -> None:
+        validate = base.resolve_validation(validate_args)
+        self._scores = base.as_category_logits(probs, logits, validate=validate)
+        # past torch's constructor, which normalises the logits in their own dtype: in bfloat16 that moves
+        # probabilities by per cents. Ours stay as given, and are normalised only where that is needed.
+        Distribution.__init__(
+            self, self._scores.shape[:-1], self._scores.shape[-1:], validate_args=False
+        )
+        self._validate_args = validate
+
+    @cached_property
+    def _categorical(self) -> Categorical:
+        """The integer law that torch's own code (its KL with torch's laws, say) asks for."""
+        return Categorical(logits=self._scores, validate_args=False)
+
+    def expand(self, batch_shape: Any, _instance: Any = None) -> "OneHotCategorical":
+        scores = self._scores.expand(torch.Size(batch_shape) + self.event_shape)
+        return base.copy_validation(self, OneHotCategorical(logits=scores, validate_args=False))
+
+    @property
+    def logits(self) -> Tensor:
+        """Normalised log-probabilities."""
+        return self._scores.log_softmax(-1)
+
+    @property
+    def probs(self) -> Tensor:
+        """Probabilities, differentiable."""
+        return self._scores.softmax(-1)
+
+    @property
+    def mean(self) -> Tensor:
+        """The marginals, which for one-hot vectors are the probabilities."""
+        return self.probs
+
+    @property
+    def variance(self) -> Tensor:
+        """Of each component: p (1 - p)."""
+        return self.probs * (1 - self.probs)
+
+    @property
+    def mode(self) -> Tensor:
+        """The likeliest category; the first of equals."""
+        return ops.one_hot_argmax(self._scores, self._scores.dtype)
+
+    @property
+    def param_shape(self) -> torch.Size:
+        """The logits' shape."""
+        return self._scores.shape
+
+    def sample(
+        self, sample_shape: Any = (), *, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """Exact one-hot vectors of shape `sample_shape + batch_shape + (K,)`."""
+        return self.harden(self.draw_noise(sample_shape, generator=generator))
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """log p(value); linear in the value, so f may use it at a straight-through sample."""
+        if self._validate_args:
+            self._validate_sample(value)
+        return base.times_log(value, self.logits).sum(-1)
+
+    def entropy(self) -> Tensor:
+        """In nats; masked categories add nothing."""
+        return -base.times_log(self.probs, self.logits).sum(-1)
+
+    def enumerate_support(self, expand: bool = True) -> Tensor:
+        """The K one-hot vectors, `(K, *batch_shape, K)`, or `(K, 1, .., K)` without `expand`."""
+        size = self.event_shape[0]
+        eye = torch.eye(size, dtype=self._scores.dtype, device=self._scores.device)
+        eye = eye.view((size,) + (1,) * len(self.batch_shape) + (size,))
+        return eye.expand((size, *self.batch_shape, size)) if expand else eye
+
+    def draw_noise(
+        self, sample_shape: Any = (), *, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """Gumbel noise of shape `sample_shape + batch_shape + (K,)`."""
+        return ops.draw_gumbel(
+            self._extended_shape(torch.Size(sample_shape)),
+            dtype=self._scores.dtype,
+            device=self._scores.device,
+            generator=generator,
+        )
+
+    def harden(self, noise: Tensor) -> Tensor:
+        """The one-hot vector that the noise leads to (Gumbel-max)."""
+        return ops.one_hot_argmax(self._scores.detach() + noise, self._scores.dtype)
+
+    def relax(self, noise: Tensor | float, temperature: float | Tensor) -> Tensor:
+        """The Concrete sample that the noise leads to; with zero noise, the mean at a temperature."""
+        return ops.gumbel_softmax(self._scores, noise, temperature)
+
+    def conditional_noise(self, outcome: Tensor, noise: Tensor) -> Tensor:
+        """Fresh noise turned into noise that leads to `outcome`, differentiable in the logits."""
+        return ops.gumbel_given_outcome(self._scores, outcome, noise)
+
+    def tangent(self, point: Tensor) -> Tensor:
+        """A tensor whose gradient is the mean's, taken at the law with mean `point`."""
+        return ops.categorical_tangent(self._scores, point)

@@ -1,0 +1,141 @@
+"""The Concrete law: a density on the simplex whose samples near a vertex as the temperature falls.
+
+Everything happens in log space. The density is a function of log z, which stays finite where z itself underflows; so
+a sample is drawn together with its logarithm, and scored by it.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.distributions import RelaxedOneHotCategorical
+
+from hotgrad import ops
+from hotgrad.distributions import base
+from hotgrad.distributions.independent import EventMixin
+from hotgrad.ops import checks
+
+
+class Concrete(EventMixin, RelaxedOneHotCategorical):
+    r"""Relaxed one-hot vectors: $z = \mathrm{softmax}((\mathrm{logits} + g) / \tau)$, $g$ Gumbel noise.
+
+    With $n$ possible categories (masked ones are exactly 0 and left out), $a$ the logits:
+
+    $$\log p(z) = \log (n-1)! + (n-1) \log \tau + \sum_k (a_k - (\tau + 1) \log z_k)
+      - n \log \sum_k \exp(a_k - \tau \log z_k).$$
+
+    The argmax of a sample is an exact draw of the category, at any temperature.
+
+    Args:
+        temperature: $\tau > 0$: a number, or a tensor `()` or `(*batch, 1)`.
+        probs: probabilities that sum to 1 along the last dimension, `(*batch, K)`.
+        logits: unnormalised log-probabilities. Exactly one of the two.
+        validate_args: check values (waits for the GPU); torch's default.
+
+    Raises:
+        ValueError: a temperature that isn't positive, and what `OneHotCategorical` refuses.
+
+    Example:
+        >>> p = hg.Concrete(1e-3, logits=torch.zeros(5))
+        >>> sample = p.rsample_with_twin(generator=torch.Generator().manual_seed(0))
+        >>> bool(sample.value.max() > 0.99), bool(p.log_prob(sample).isfinite())
+        (True, True)
+
+    Reference: The Concrete Distribution (Maddison, Mnih, Teh, 2016), Eq. 10 and appendix C.3 (log space),
+    https://arxiv.org/abs/1611.00712
+    """
+
+    def __init__(
+        self,
+        temperature: float | Tensor,
+        probs: Tensor | None = None,
+        logits: Tensor | None = None,
+        validate_args: bool | None = None,
+    ) -> None:
+        validate = base.resolve_validation(validate_args)
+        checks.check_temperature(temperature)
+        self._scores = base.as_category_logits(probs, logits, validate=validate)
+        tau = torch.as_tensor(
+            temperature, dtype=ops.noise.noise_dtype(self._scores.dtype), device=self._scores.device
+        )
+        if tau.ndim and tau.shape[-1] != 1:
+            raise ValueError(
+                "temperature must have shape () or (*batch, 1), so that a row has one temperature; "
+                f"got {tuple(tau.shape)} for logits {tuple(self._scores.shape)}."
+            )
+        super().__init__(tau, logits=self._scores, validate_args=False)
+        self._validate_args = validate
+
+    def expand(self, batch_shape: Any, _instance: Any = None) -> "Concrete":
+        shape = torch.Size(batch_shape)
+        tau = self.temperature
+        tau = tau.expand((*shape, 1)) if tau.ndim else tau
+        scores = self._scores.expand(shape + self.event_shape)
+        return base.copy_validation(self, Concrete(tau, logits=scores, validate_args=False))
+
+    def rsample_with_twin(
+        self, sample_shape: Any = (), *, generator: torch.Generator | None = None
+    ) -> base.RelaxedSample:
+        """A sample and its logarithm, both with a gradient to logits and temperature."""
+        noise = ops.draw_gumbel(
+            self._extended_shape(torch.Size(sample_shape)),
+            dtype=self._scores.dtype,
+            device=self._scores.device,
+            generator=generator,
+        )
+        log_value = ops.log_gumbel_softmax(self._scores, noise, self.temperature)
+        return base.RelaxedSample(log_value.exp().to(self._scores.dtype), log_value)
+
+    def rsample(
+        self, sample_shape: Any = (), *, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """Samples of shape `sample_shape + batch_shape + (K,)` with a gradient."""
+        return self.rsample_with_twin(sample_shape, generator=generator).value
+
+    def sample(
+        self, sample_shape: Any = (), *, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """Samples without a gradient."""
+        with torch.no_grad():
+            return self.rsample(sample_shape, generator=generator)
+
+    def log_prob(self, value: Tensor | base.RelaxedSample) -> Tensor:
+        """The log-density, in at least float32.
+
+        Give the pair that `rsample_with_twin` returns for the exact density. A component of a plain tensor that
+        underflowed to 0 is read as the smallest normal number of its dtype, so the density is finite.
+        """
+        if isinstance(value, base.RelaxedSample):
+            log_value = value.twin
+        else:
+            if self._validate_args and checks.values_readable(value):
+                self._check_value(value)
+            log_value = value.clamp(min=torch.finfo(value.dtype).tiny).log()
+        tau = self.temperature
+        scores, log_value = self._scores.to(tau.dtype), log_value.to(tau.dtype)
+        possible = (scores > -torch.inf).expand(
+            torch.broadcast_shapes(scores.shape, log_value.shape)
+        )
+        # a masked category's terms are replaced before they are computed, for the gradient's sake too
+        scores = torch.where(possible, scores, 0.0)
+        log_value = torch.where(possible, log_value, 0.0)
+        tilted = scores - tau * log_value
+        total = torch.where(possible, tilted, -torch.inf).logsumexp(-1)
+        terms = torch.where(possible, tilted - log_value, 0.0).sum(-1)
+        n = possible.sum(-1).to(scores.dtype)
+        row_tau = tau.squeeze(-1) if tau.ndim else tau
+        return torch.lgamma(n) + (n - 1) * row_tau.log() + terms - n * total
+
+    def _check_value(self, value: Tensor) -> None:
+        if value.shape[-1:] != self.event_shape:
+            raise ValueError(
+                f"Concrete expects values that end in {tuple(self.event_shape)}, got {tuple(value.shape)}."
+            )
+        # K rounded terms: torch's fixed 1e-6 refuses its own softmax at 100,000 categories
+        slack = torch.finfo(value.dtype).eps * self.event_shape[0]
+        off = (value.sum(-1, dtype=torch.float64) - 1).abs()
+        if not bool(((value >= 0).all(-1) & (off <= max(slack, 1e-5))).all()):
+            raise ValueError(
+                "Concrete expects values on the simplex: at least 0, summing to 1 along the last dimension; "
+                f"a row misses 1 by {off.max().item():.3g}."
+            )

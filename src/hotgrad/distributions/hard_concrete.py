@@ -1,0 +1,157 @@
+"""The hard Concrete law: a stretched binary Concrete clamped to [0, 1], with atoms at both ends.
+
+Used as a gate: it is exactly 0 or 1 with positive probability, and differentiable in between, which makes an L0
+penalty trainable.
+"""
+
+import math
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.distributions import Distribution, constraints
+
+from hotgrad.distributions import base
+from hotgrad.distributions.binary_concrete import (
+    BinaryConcrete,
+    _check_unit_interval,
+    log_density_of_logit,
+)
+from hotgrad.distributions.independent import EventMixin
+
+
+class HardConcrete(EventMixin, Distribution):
+    r"""$z = \min(1, \max(0, \gamma + (\zeta - \gamma) s))$, $s$ binary Concrete, $\gamma < 0 < 1 < \zeta$.
+
+    A mixed law: $P(z = 0) = \sigma(\tau \log(-\gamma / \zeta) - a)$,
+    $P(z = 1) = \sigma(a - \tau \log((1 - \gamma) / (\zeta - 1)))$, and a density between.
+
+    Args:
+        temperature: $\tau > 0$: a number, or a tensor that broadcasts against the logits.
+        probs: the probability that $s$ rounds to 1, `(*batch,)`, in (0, 1).
+        logits: its log-odds $a$, finite. Exactly one of the two.
+        validate_args: check values (waits for the GPU); torch's default.
+        stretch: $(\gamma, \zeta)$.
+
+    Raises:
+        ValueError: a stretch that doesn't contain [0, 1] in its interior, and what `BinaryConcrete` refuses.
+
+    Example:
+        >>> gate = hg.HardConcrete(2 / 3, logits=torch.tensor([-4.0, 4.0]))
+        >>> gate.prob_nonzero.round(decimals=3)
+        tensor([0.0830, 0.9960])
+
+    Reference: Learning Sparse Neural Networks through L0 Regularization (Louizos, Welling, Kingma, 2017), Eq. 10 to 13,
+    https://arxiv.org/abs/1712.01312
+    """
+
+    arg_constraints = {}  # checked when made, by BinaryConcrete
+    has_rsample = True
+
+    def __init__(
+        self,
+        temperature: float | Tensor,
+        probs: Tensor | None = None,
+        logits: Tensor | None = None,
+        validate_args: bool | None = None,
+        *,
+        stretch: tuple[float, float] = (-0.1, 1.1),
+    ) -> None:
+        low, high = stretch
+        if not (low < 0 and high > 1 and math.isfinite(high - low)):
+            raise ValueError(f"stretch must be (below 0, above 1), such as (-0.1, 1.1); got {stretch}.")
+        self.stretch = (low, high)
+        self.unstretched = BinaryConcrete(temperature, probs, logits, validate_args)
+        super().__init__(self.unstretched.batch_shape, validate_args=False)
+        self._validate_args = base.resolve_validation(validate_args)
+
+    @property
+    def support(self) -> constraints.Constraint:
+        """[0, 1], ends included."""
+        return constraints.unit_interval
+
+    @property
+    def logits(self) -> Tensor:
+        """Log-odds of the binary Concrete inside."""
+        return self.unstretched.logits
+
+    @property
+    def temperature(self) -> Tensor:
+        """Temperature of the binary Concrete inside."""
+        return self.unstretched.temperature
+
+    def expand(self, batch_shape: Any, _instance: Any = None) -> "HardConcrete":
+        inner = self.unstretched.expand(batch_shape)
+        new = HardConcrete(
+            inner.temperature, logits=inner.logits, validate_args=False, stretch=self.stretch
+        )
+        return base.copy_validation(self, new)
+
+    @property
+    def prob_zero(self) -> Tensor:
+        """P(z = 0), differentiable."""
+        return self._zero_score.sigmoid()
+
+    @property
+    def prob_one(self) -> Tensor:
+        """P(z = 1), differentiable."""
+        return self._one_score.sigmoid()
+
+    @property
+    def prob_nonzero(self) -> Tensor:
+        """P(z != 0), whose sum over gates is the expected L0 norm."""
+        return (-self._zero_score).sigmoid()
+
+    @property
+    def median(self) -> Tensor:
+        """The gate to use when nothing should be random."""
+        return self._stretch(torch.sigmoid(self.logits / self.temperature)).to(self.logits.dtype)
+
+    def rsample(
+        self, sample_shape: Any = (), *, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """Samples of shape `sample_shape + batch_shape`; the gradient is 0 at the ends."""
+        return self._stretch(self.unstretched.rsample(sample_shape, generator=generator))
+
+    def sample(
+        self, sample_shape: Any = (), *, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """Samples without a gradient."""
+        with torch.no_grad():
+            return self.rsample(sample_shape, generator=generator)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """log-probability at 0 and 1, log-density between them, in at least float32."""
+        if self._validate_args:
+            _check_unit_interval(value)
+        low, high = self.stretch
+        tau = self.temperature
+        # at the ends the density branch isn't used, and must still have a finite gradient
+        between = (value > 0) & (value < 1)
+        inner = (torch.where(between, value, 0.5).to(tau.dtype) - low) / (high - low)
+        logit = inner.log() - torch.log1p(-inner)
+        density = (
+            log_density_of_logit(logit, self.logits.to(tau.dtype), tau)
+            - inner.log()
+            - torch.log1p(-inner)
+            - math.log(high - low)
+        )
+        ends = torch.where(
+            value <= 0, F.logsigmoid(self._zero_score), F.logsigmoid(self._one_score)
+        )
+        return torch.where(between, density, ends)
+
+    @property
+    def _zero_score(self) -> Tensor:
+        low, high = self.stretch
+        return self.temperature * math.log(-low / high) - self.logits
+
+    @property
+    def _one_score(self) -> Tensor:
+        low, high = self.stretch
+        return self.logits - self.temperature * math.log((1 - low) / (high - 1))
+
+    def _stretch(self, inner: Tensor) -> Tensor:
+        low, high = self.stretch
+        return (low + (high - low) * inner).clamp(0.0, 1.0)

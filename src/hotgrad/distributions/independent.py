@@ -1,0 +1,113 @@
+"""Several independent laws as one joint event: what `to_event` returns."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.distributions import Independent as TorchIndependent
+
+from hotgrad.distributions import base
+
+
+class EventMixin:
+    """`to_event`, which turns batch dimensions into dimensions of one joint event."""
+
+    def to_event(self, ndims: int) -> "Independent":
+        """The same law with its rightmost `ndims` batch dimensions counted as part of the event.
+
+        Example:
+            >>> q = hg.Bernoulli(logits=torch.zeros(3, 8)).to_event(1)
+            >>> q.batch_shape, q.event_shape
+            (torch.Size([3]), torch.Size([8]))
+        """
+        return Independent(self, ndims)  # type: ignore[arg-type]
+
+
+class Independent(EventMixin, TorchIndependent):
+    """Batch dimensions of a law counted as event dimensions, so that `log_prob` sums over them.
+
+    torch's `Independent` with a generator, the support of the joint law, and the methods that the estimators use.
+    Each of those exists where the law inside has it.
+
+    Args:
+        base_distribution: the law inside.
+        reinterpreted_batch_ndims: how many of its rightmost batch dimensions become event dimensions.
+
+    Example:
+        >>> q = hg.OneHotCategorical(logits=torch.zeros(5, 2, 3)).to_event(1)
+        >>> q.batch_shape, q.event_shape
+        (torch.Size([5]), torch.Size([2, 3]))
+        >>> q.enumerate_support().shape
+        torch.Size([9, 5, 2, 3])
+    """
+
+    @property
+    def law(self) -> Any:
+        """The innermost law, without the event dimensions that were added around it."""
+        inner = self.base_dist
+        return inner.law if isinstance(inner, Independent) else inner
+
+    @property
+    def logits(self) -> Tensor:
+        """The law's own."""
+        return self.law.logits
+
+    def sample(
+        self, sample_shape: Any = (), *, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """Samples of shape `sample_shape + batch_shape + event_shape`."""
+        return self.law.sample(sample_shape, generator=generator)
+
+    def rsample(
+        self, sample_shape: Any = (), *, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """Samples with a gradient, where the law inside is continuous."""
+        return self.law.rsample(sample_shape, generator=generator)
+
+    def rsample_with_twin(
+        self, sample_shape: Any = (), *, generator: torch.Generator | None = None
+    ) -> base.RelaxedSample:
+        """A relaxed sample and its log-space twin."""
+        return self.law.rsample_with_twin(sample_shape, generator=generator)
+
+    def enumerate_support(
+        self, expand: bool = True, *, budget: int = base.MAX_STATES
+    ) -> Tensor:
+        """Every state of the joint law, `(states, *batch_shape, *event_shape)`.
+
+        Raises:
+            ValueError: more states than the budget.
+        """
+        own = self.law.enumerate_support(expand=False)
+        own = own.reshape(own.shape[:1] + self.law.event_shape)
+        inner_dims = self.event_shape[: len(self.event_shape) - len(self.law.event_shape)]
+        parts, choices = inner_dims.numel(), own.shape[0]
+        states = choices**parts
+        base.check_budget(states, budget, f"{type(self.law).__name__} of {parts} parts")
+        # state number s in base `choices`: its digits are the parts' choices
+        place = choices ** torch.arange(parts - 1, -1, -1, device=own.device)
+        digits = torch.arange(states, device=own.device).unsqueeze(-1) // place % choices
+        joint = own[digits].reshape((states,) + (1,) * len(self.batch_shape) + self.event_shape)
+        return joint.expand((states, *self.batch_shape, *self.event_shape)) if expand else joint
+
+    def draw_noise(
+        self, sample_shape: Any = (), *, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """The law's noise."""
+        return self.law.draw_noise(sample_shape, generator=generator)
+
+    def harden(self, noise: Tensor) -> Tensor:
+        """The hard sample that the noise leads to."""
+        return self.law.harden(noise)
+
+    def relax(self, noise: Tensor | float, temperature: float | Tensor) -> Tensor:
+        """The relaxed sample that the noise leads to."""
+        return self.law.relax(noise, temperature)
+
+    def conditional_noise(self, outcome: Tensor, noise: Tensor) -> Tensor:
+        """Fresh noise turned into noise that leads to `outcome`."""
+        return self.law.conditional_noise(outcome, noise)
+
+    def tangent(self, point: Tensor) -> Tensor:
+        """A tensor whose gradient is the mean's, taken at the law with mean `point`."""
+        return self.law.tangent(point)

@@ -1,0 +1,57 @@
+"""What an estimator is: a surrogate whose value is the Monte Carlo mean of f and whose backward is the estimate.
+
+A custom estimator is a class with `surrogate` and the three facts; nothing is registered anywhere.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+Function = Callable[[Tensor], Tensor]
+"""f: `(num_samples, *batch, *event) -> (num_samples, *batch)`."""
+
+
+class Estimator(ABC):
+    """A way to estimate the gradient of E_q[f(z)]."""
+
+    unbiased: ClassVar[bool]
+    """Whether the gradient estimate has the right mean for every f it can take."""
+    relaxes_f: ClassVar[bool]
+    """Whether f is evaluated between the vertices, at vectors that aren't 0 and 1."""
+    differentiates_f: ClassVar[bool]
+    """Whether f's gradient with respect to z is needed."""
+    requires: ClassVar[tuple[str, ...]] = ("sample",)
+    """The methods of a law that it calls."""
+
+    def evaluations(self, q: Any, num_samples: int) -> int:
+        """How many values of f one surrogate takes, for each element of the batch."""
+        return num_samples
+
+    @abstractmethod
+    def surrogate(
+        self, f: Function, q: Any, num_samples: int, generator: torch.Generator | None
+    ) -> Tensor:
+        """A `(*batch,)` tensor: the mean of f, with the gradient estimate as its backward."""
+
+
+class Pathwise(Estimator):
+    """An estimator that is a kind of sample: the gradient flows through z itself.
+
+    Subclasses write `sample`, which also serves as a layer in a network.
+    """
+
+    differentiates_f = True
+
+    @abstractmethod
+    def sample(
+        self, q: Any, sample_shape: tuple[int, ...] = (), *, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """A sample of shape `sample_shape + batch_shape + event_shape` with the gradient attached."""
+
+    def surrogate(
+        self, f: Function, q: Any, num_samples: int, generator: torch.Generator | None
+    ) -> Tensor:
+        return f(self.sample(q, (num_samples,), generator=generator)).mean(0)

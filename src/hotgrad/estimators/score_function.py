@@ -1,0 +1,85 @@
+"""The score-function family: f is only evaluated, never differentiated with respect to z."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from hotgrad.estimators.base import Estimator, Function
+from hotgrad.estimators.baselines import LeaveOneOut, Learned, MovingAverage, NoBaseline
+
+Baseline = NoBaseline | LeaveOneOut | MovingAverage | Learned
+
+
+class ScoreFunction(Estimator, nn.Module):
+    r"""REINFORCE: $\frac{1}{S} \sum_s (f(z_s) - b_s) \nabla_\phi \log q_\phi(z_s)$, $z_s \sim q_\phi$.
+
+    Unbiased for any f, also one that isn't differentiable. Its variance depends on the baseline b: with `LeaveOneOut`
+    (the default) it needs two samples or more and is a good first choice; with `NoBaseline` it is large. S evaluations
+    of f. A module, since a baseline may learn.
+
+    Args:
+        baseline: `LeaveOneOut()`, `NoBaseline()`, `MovingAverage()` or `Learned(module)`; or any object with their
+            `centre` method.
+
+    Raises:
+        ValueError: one sample with `LeaveOneOut`.
+
+    Example:
+        >>> logits = torch.zeros(4, requires_grad=True)
+        >>> q = hg.Bernoulli(logits=logits).to_event(1)
+        >>> count = lambda z: (z.sum(-1) > 2).float()       # no gradient of its own
+        >>> hg.expectation(count, q, hg.ScoreFunction(), num_samples=64).backward()
+        >>> bool(logits.grad.abs().sum() > 0)
+        True
+
+    Reference: Simple Statistical Gradient-Following Algorithms for Connectionist Reinforcement Learning
+    (Williams, 1992), https://doi.org/10.1007/BF00992696
+    """
+
+    unbiased = True
+    relaxes_f = False
+    differentiates_f = False
+    requires = ("sample", "log_prob")
+
+    def __init__(self, baseline: Baseline | None = None) -> None:
+        super().__init__()
+        self.baseline = LeaveOneOut() if baseline is None else baseline
+        if not hasattr(self.baseline, "centre"):
+            raise ValueError(
+                f"baseline must have a method centre(values, q), as LeaveOneOut() has; got {baseline!r}."
+            )
+
+    def surrogate(
+        self, f: Function, q: Any, num_samples: int, generator: torch.Generator | None
+    ) -> Tensor:
+        z = q.sample((num_samples,), generator=generator)
+        values = f(z)
+        centred = self.baseline.centre(values.detach(), q)
+        log_prob = q.log_prob(z)
+        surrogate = values + centred.detach() * (log_prob - log_prob.detach())
+        if centred.requires_grad:
+            surrogate = _Alongside.apply(surrogate, centred.square())
+        return surrogate.mean(0)
+
+
+class _Alongside(torch.autograd.Function):
+    """The first argument; its backward also minimises the second, whichever way the first is driven.
+
+    The loss's own sign must not decide whether the baseline learns or unlearns, hence the absolute value; its size
+    keeps the averaging over batch and samples.
+    """
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(value: Tensor, loss: Tensor) -> Tensor:
+        return value.clone()
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
+        pass
+
+    @staticmethod
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, Tensor]:
+        return upstream, upstream.abs()

@@ -1,0 +1,111 @@
+"""Plain functions of logits, for those who want a sample with a gradient and nothing else."""
+
+import torch
+from torch import Tensor
+
+from hotgrad import ops
+from hotgrad.ops import checks
+
+
+def gumbel_softmax(
+    logits: Tensor,
+    tau: float | Tensor = 1.0,
+    hard: bool = False,
+    eps: float = 1e-10,
+    dim: int = -1,
+    *,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    r"""Relaxed one-hot samples: a drop-in for `torch.nn.functional.gumbel_softmax`.
+
+    $$y = \mathrm{softmax}((\mathrm{logits} + g) / \tau), \quad g_k \sim \mathrm{Gumbel}(0, 1).$$
+
+    The hard vector is an exact categorical sample; the gradient is biased, less so at a small tau, where it is
+    noisier. Several times faster than torch's function on a CPU, with noise that lets a class of probability
+    1e-8 win as often as it should.
+
+    Args:
+        logits: unnormalised log-probabilities, any shape; -inf masks a class.
+        tau: temperature, a positive number or a tensor that broadcasts against the logits.
+        hard: return exact one-hot vectors that carry the relaxed sample's gradient (straight-through).
+        eps: unused; torch's function has it.
+        dim: the dimension of the categories.
+        generator: the source of randomness; torch's global one by default.
+
+    Returns:
+        A tensor of the logits' shape and dtype, summing to 1 along `dim`.
+
+    Raises:
+        ValueError: integer logits, tau that isn't positive; on the CPU also NaN logits or a row that is all -inf.
+
+    Example:
+        >>> logits = torch.tensor([2.0, 0.0, -1.0], requires_grad=True)
+        >>> generator = torch.Generator().manual_seed(0)
+        >>> y = hg.gumbel_softmax(logits, tau=0.5, generator=generator)
+        >>> y.shape, bool((y.sum() - 1).abs() < 1e-6)
+        (torch.Size([3]), True)
+
+    Reference: Categorical Reparameterization with Gumbel-Softmax (Jang, Gu, Poole, 2016), Eq. 2, Section 2.2,
+    https://arxiv.org/abs/1611.01144
+    """
+    checks.check_temperature(tau, "tau")
+    checks.check_parameter(logits, "logits", event_dims=1)
+    noise = ops.draw_gumbel(
+        logits.shape, dtype=logits.dtype, device=logits.device, generator=generator
+    )
+    soft = ops.gumbel_softmax(logits, noise, tau, dim)
+    # bad logits show as NaN in the sample; looking there costs one cheap sum
+    if logits.device.type == "cpu" and checks.values_readable(logits):
+        if bool(soft.detach().sum().isnan()):
+            checks.check_categorical_logits(logits, dim)
+    if not hard:
+        return soft
+    return ops.straight_through(ops.one_hot_argmax(logits + noise, logits.dtype, dim), soft)
+
+
+def binary_concrete(
+    logits: Tensor,
+    temperature: float | Tensor = 1.0,
+    hard: bool = False,
+    *,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    r"""Relaxed bits.
+
+    $$y = \sigma((\mathrm{logits} + l) / \tau), \quad l \sim \mathrm{Logistic}(0, 1).$$
+
+    The rounded value is an exact Bernoulli sample; the gradient is biased, less so at a small temperature, where it
+    is noisier.
+
+    Args:
+        logits: log-odds, any shape; +-inf is a bit that is certain.
+        temperature: a positive number or a tensor that broadcasts against the logits.
+        hard: return exact bits that carry the relaxed sample's gradient (straight-through).
+        generator: the source of randomness; torch's global one by default.
+
+    Returns:
+        A tensor of the logits' shape and dtype, in [0, 1].
+
+    Raises:
+        ValueError: integer logits, a temperature that isn't positive; on the CPU also NaN logits.
+
+    Example:
+        >>> y = hg.binary_concrete(torch.zeros(4), temperature=0.5, hard=True)
+        >>> bool(((y == 0) | (y == 1)).all())
+        True
+
+    Reference: The Concrete Distribution (Maddison, Mnih, Teh, 2016), Section 3.3 and appendix B,
+    https://arxiv.org/abs/1611.00712
+    """
+    checks.check_temperature(temperature)
+    checks.check_parameter(logits, "logits", event_dims=0)
+    noise = ops.draw_logistic(
+        logits.shape, dtype=logits.dtype, device=logits.device, generator=generator
+    )
+    soft = ops.binary_concrete(logits, noise, temperature)
+    if logits.device.type == "cpu" and checks.values_readable(logits):
+        if bool(soft.detach().sum().isnan()):
+            checks.check_bit_logits(logits)
+    if not hard:
+        return soft
+    return ops.straight_through(ops.threshold(logits + noise, logits.dtype), soft)

@@ -1,0 +1,105 @@
+"""Checks of what users pass in, each raising one clear `ValueError`.
+
+Shapes, dtypes and Python numbers are always checked. Values are looked at only where that is cheap and possible:
+not while compiling, not inside `torch.func` transforms.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+
+def values_readable(*tensors: Tensor) -> bool:
+    """Whether tensors hold values that Python may look at now (not traced, not inside vmap)."""
+    if torch.compiler.is_compiling():
+        return False
+    return not any(torch._C._functorch.is_functorch_wrapped_tensor(t) for t in tensors)
+
+
+def check_temperature(temperature: float | Tensor, name: str = "temperature") -> None:
+    """A temperature is a positive, finite number or tensor of such."""
+    if isinstance(temperature, Tensor):
+        if not temperature.is_floating_point():
+            raise ValueError(f"{name} must be floating point, got dtype {temperature.dtype}.")
+        if values_readable(temperature) and temperature.device.type == "cpu":
+            good = (temperature > 0) & temperature.isfinite()
+            if not bool(good.all()):
+                bad = temperature.detach()[~good].flatten()[0].item()
+                raise ValueError(f"{name} must be positive and finite everywhere, got {bad}.")
+    elif isinstance(temperature, (int, float)) and not isinstance(temperature, bool):
+        if not (temperature > 0 and math.isfinite(temperature)):
+            raise ValueError(
+                f"{name} must be positive and finite, got {temperature}. "
+                "For hard samples use hard=True or a straight-through estimator instead of 0."
+            )
+    else:
+        raise ValueError(f"{name} must be a number or a tensor, got {type(temperature).__name__}.")
+
+
+def check_parameter(value: Tensor, name: str, *, event_dims: int) -> None:
+    """Logits and probs are floating point tensors with at least the event's dimensions."""
+    if not isinstance(value, Tensor):
+        raise ValueError(f"{name} must be a tensor, got {type(value).__name__}.")
+    if not value.is_floating_point():
+        raise ValueError(
+            f"{name} must be floating point, got dtype {value.dtype}. Convert with {name}.float()."
+        )
+    if value.ndim < event_dims:
+        raise ValueError(
+            f"{name} needs a last dimension for the categories, got shape {tuple(value.shape)}."
+        )
+    if event_dims and value.shape[-1] == 0:
+        raise ValueError(f"{name} has no categories: its shape is {tuple(value.shape)}.")
+
+
+def check_categorical_logits(logits: Tensor, dim: int = -1) -> None:
+    """Each row has a possible category: no NaN, no +inf, not all -inf."""
+    top = logits.detach().amax(dim)
+    if bool(top.isfinite().all()):
+        return
+    bad = (~top.isfinite()).nonzero()
+    row = tuple(bad[0].tolist())
+    value = top[row].item()
+    reason = "all -inf: no category is possible" if value == -math.inf else f"{value}"
+    raise ValueError(
+        f"logits must be finite, or -inf for a masked category with at least one left; "
+        f"{len(bad)} of {top.numel()} rows are not. Row {row}: {reason}."
+    )
+
+
+def check_bit_logits(logits: Tensor) -> None:
+    """Logits of bits are anything but NaN; +-inf is a bit that is certain."""
+    bad = logits.detach().isnan()
+    if bool(bad.any()):
+        raise ValueError(
+            f"logits must not be NaN; {int(bad.sum())} of {bad.numel()} are, "
+            f"the first at {tuple(bad.nonzero()[0].tolist())}."
+        )
+
+
+def check_probs(probs: Tensor, *, sum_to_one: bool) -> None:
+    """Probabilities lie in [0, 1] and, for categories, sum to 1 along the last dimension."""
+    detached = probs.detach().to(torch.float64)
+    inside = (detached >= 0) & (detached <= 1)
+    if not bool(inside.all()):
+        where = tuple((~inside).nonzero()[0].tolist())
+        raise ValueError(f"probs must lie in [0, 1], got {probs[where].item()} at {where}.")
+    if not sum_to_one:
+        return
+    totals = detached.sum(-1)
+    # rounding of K terms; a user's weights miss 1 by far more
+    tolerance = max(1e-4, torch.finfo(probs.dtype).eps * probs.shape[-1] ** 0.5)
+    off = (totals - 1).abs() > tolerance
+    if bool(off.any()):
+        where = tuple(off.nonzero()[0].tolist())
+        raise ValueError(
+            f"probs must sum to 1 along the last dimension; row {where} sums to "
+            f"{totals[where].item():.6g}. Divide by the sum, or pass logits=weights.log()."
+        )
+
+
+def check_count(value: int, name: str, *, minimum: int = 1) -> None:
+    """A Python integer of at least `minimum`."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < minimum:
+        raise ValueError(f"{name} must be an integer of at least {minimum}, got {value!r}.")

@@ -1,0 +1,23 @@
+"""Hard samples, exactly 0 and 1 in every dtype, and the one way to give them a soft gradient."""
+
+import torch
+from torch import Tensor
+
+
+def one_hot_argmax(scores: Tensor, dtype: torch.dtype, dim: int = -1) -> Tensor:
+    """The one-hot vector of the largest score along `dim`."""
+    index = scores.detach().argmax(dim, keepdim=True)
+    return torch.zeros_like(scores, dtype=dtype, requires_grad=False).scatter(dim, index, 1.0)
+
+
+def threshold(scores: Tensor, dtype: torch.dtype) -> Tensor:
+    """1 where the score is positive, else 0."""
+    return (scores.detach() > 0).to(dtype)
+
+
+def straight_through(hard: Tensor, soft: Tensor) -> Tensor:
+    """The value of `hard`, the gradient of `soft`.
+
+    The bracket is exactly 0, so the value is exactly `hard`; (hard + soft) - soft would not be.
+    """
+    return hard + (soft - soft.detach())
