@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 from torch import distributions as td
 
-from hotgrad import distributions, estimators
-from hotgrad.estimators.base import Estimator, Function
+from hotgrad import distributions
+from hotgrad.estimators import ESTIMATORS, Estimator
+from hotgrad.estimators.base import Function
 from hotgrad.ops import checks
 
 
@@ -23,13 +24,13 @@ def expectation(
 
     $$\mathbb{E}_{z \sim q_\phi}[f(z)] = \sum_z q_\phi(z) f(z).$$
 
-    Parameters inside f receive ordinary gradients. An expectation may stand inside another's f: the gradient of a
-    stochastic layer below a stochastic layer is right too.
+    Parameters inside f receive ordinary gradients. An expectation may stand inside another's f: the
+    gradient of a stochastic layer below a stochastic layer is right too.
 
     Args:
         f: `(num_samples, *batch, *event) -> (num_samples, *batch)`.
-        q: the law of z: `Bernoulli`, `OneHotCategorical`, `to_event` of them, torch's own classes of these names, or any
-            distribution with the methods that the estimator calls.
+        q: the law of z: `Bernoulli`, `OneHotCategorical`, `to_event` of them, torch's own classes
+            of these names, or any distribution with the methods that the estimator calls.
         estimator: for example `GumbelSoftmax(temperature=0.5)` or `ScoreFunction()`.
         num_samples: samples of z for each element of the batch.
         generator: the source of randomness; torch's global one by default.
@@ -38,9 +39,11 @@ def expectation(
         `(*batch,)`.
 
     Raises:
-        ValueError: f returned a wrong shape or (where q validates its arguments) non-finite values; q is relaxed or
-            continuous; num_samples isn't a positive integer.
-        NotImplementedError: the estimator needs a method that q hasn't; the message names estimators that serve it.
+        ValueError: f returned a wrong shape or (where q validates its arguments) non-finite values;
+            q is relaxed, continuous or a law of torch that isn't listed above; num_samples isn't a
+            positive integer.
+        NotImplementedError: the estimator needs a method that q hasn't; the message names
+            estimators that serve it.
 
     Example:
         >>> logits = torch.zeros(2, 3, requires_grad=True)
@@ -51,7 +54,8 @@ def expectation(
     """
     if not hasattr(estimator, "surrogate") or isinstance(estimator, type):
         raise ValueError(
-            f"estimator must be an estimator object such as GumbelSoftmax(temperature=0.5), got {estimator!r}."
+            "estimator must be an estimator object such as GumbelSoftmax(temperature=0.5), "
+            f"got {estimator!r}."
         )
     checks.check_count(num_samples, "num_samples")
     q = as_law(q)
@@ -67,56 +71,76 @@ def as_law(q: Any) -> Any:
     """
     if not isinstance(q, td.Distribution):
         raise ValueError(f"q must be a distribution, got {type(q).__name__}.")
-    inner = getattr(q, "law", q)
-    if isinstance(inner, (td.RelaxedOneHotCategorical, td.RelaxedBernoulli)):
-        raise ValueError(
-            f"q is {type(inner).__name__}, a relaxed law. Give the discrete one, OneHotCategorical or Bernoulli, and "
-            "GumbelSoftmax(temperature) as the estimator."
-        )
-    if isinstance(inner, td.Categorical):
-        raise ValueError(
-            "q is a Categorical, whose samples are integers. Use OneHotCategorical, whose samples are vectors."
-        )
     if type(q) is td.Independent:
-        return distributions.Independent(as_law(q.base_dist), q.reinterpreted_batch_ndims)
-    ours = (distributions.OneHotCategorical, distributions.Bernoulli)
-    for law in ours:
-        torch_law = law.__mro__[2]  # the torch class that ours subclasses
-        if isinstance(q, torch_law) and not isinstance(q, ours):
-            given = {"probs": q.probs} if "probs" in q.__dict__ else {"logits": q.logits}
-            return law(**given, validate_args=q._validate_args)
-    if q.__class__.__module__.startswith("torch.") and getattr(q.support, "is_discrete", False) is False:
-        raise ValueError(
-            f"q is {type(q).__name__}, a continuous law: its samples have a gradient already, use q.rsample()."
+        inner = as_law(q.base_dist)
+        return distributions.Independent(
+            inner, q.reinterpreted_batch_ndims, validate_args=inner._validate_args
         )
+    for theirs, ours in (
+        (td.OneHotCategorical, distributions.OneHotCategorical),
+        (td.Bernoulli, distributions.Bernoulli),
+    ):
+        # a class that draws in its own way is a law of its own
+        if isinstance(q, theirs) and type(q).sample is theirs.sample:
+            return ours(**_parameter_of(q), validate_args=q._validate_args)
+    _refuse_other_laws(getattr(q, "law", q))
     return q
 
 
-def _check_pairing(estimator: Estimator, q: Any) -> None:
-    """Refuse a law that lacks a method which the estimator calls, and name estimators that serve it."""
-    missing = _missing(estimator, q)
-    if missing:
-        law = getattr(q, "law", q)
-        served = [
-            name
-            for name in estimators.__all__
-            if "surrogate" in dir(cls := getattr(estimators, name))
-            and not cls.__abstractmethods__
-            and not _missing(cls, q)
-        ]
-        raise NotImplementedError(
-            f"{type(estimator).__name__} needs {', '.join(missing)}, which {type(law).__name__} doesn't have. "
-            f"Estimators that serve it: {', '.join(served) or 'none of this library'}."
+def _parameter_of(q: Any) -> dict[str, Tensor]:
+    """The parameter that torch's law was made with; it derives the other one, and clamps it."""
+    holder = getattr(q, "_categorical", q)
+    given_probs = holder.__dict__.get("probs") is holder._param
+    return {"probs": holder.probs} if given_probs else {"logits": holder.logits}
+
+
+def _refuse_other_laws(law: Any) -> None:
+    name = type(law).__name__
+    if isinstance(law, (td.RelaxedOneHotCategorical, td.RelaxedBernoulli)):
+        raise ValueError(
+            f"q is {name}, a relaxed law. Give the discrete one, OneHotCategorical or Bernoulli, "
+            "and GumbelSoftmax(temperature) as the estimator."
+        )
+    if law.has_rsample:
+        raise ValueError(
+            f"q is {name}, a continuous law: its samples have a gradient already, use q.rsample()."
+        )
+    if isinstance(law, td.Categorical):
+        raise ValueError(
+            "q is a Categorical, whose samples are integers. Use OneHotCategorical, whose samples "
+            "are vectors."
+        )
+    if type(law).__module__.startswith("torch."):
+        raise ValueError(
+            f"q is {name}. Of torch's laws, expectation takes OneHotCategorical, Bernoulli and "
+            "Independent of them."
         )
 
 
-def _missing(estimator: Any, q: Any) -> list[str]:
+def _check_pairing(estimator: Estimator, q: Any) -> None:
+    """Refuse a law that lacks a method which the estimator calls; name estimators that serve it."""
     law = getattr(q, "law", q)
-    return [name for name in getattr(estimator, "requires", ()) if not hasattr(law, name)]
+    missing = _missing(estimator, law)
+    if missing:
+        names = [cls.__name__ for cls in ESTIMATORS.values() if not _missing(cls, law)]
+        served = ", ".join(names) or "none of this library"
+        raise NotImplementedError(
+            f"{type(estimator).__name__} needs {', '.join(missing)}, which {type(law).__name__} "
+            f"doesn't have. Estimators that serve it: {served}."
+        )
+
+
+def _missing(estimator: Any, law: Any) -> list[str]:
+    """The methods that the law's class doesn't have; torch's base class only raises in theirs."""
+    return [
+        name
+        for name in getattr(estimator, "requires", ())
+        if getattr(type(law), name, None) in (None, getattr(td.Distribution, name, None))
+    ]
 
 
 def _checked(f: Function, q: Any) -> Function:
-    """f with its output's shape, dtype and, where q validates, values checked."""
+    """The function f that checks its output: shape, dtype and, where q validates, values."""
 
     def checked(z: Tensor) -> Tensor:
         values = f(z)
@@ -127,12 +151,13 @@ def _checked(f: Function, q: Any) -> Function:
             )
         if values.shape != expected:
             raise ValueError(
-                f"f must return one value per sample, shape {tuple(expected)} (num_samples, *batch), "
-                f"for z of shape {tuple(z.shape)}; got {tuple(values.shape)}."
+                f"f must return one value per sample, shape {tuple(expected)} (num_samples, "
+                f"*batch), for z of shape {tuple(z.shape)}; got {tuple(values.shape)}."
             )
         if not values.is_floating_point():
             raise ValueError(
-                f"f must return floating point values, got {values.dtype}. Convert with .to(z.dtype)."
+                f"f must return floating point values, got {values.dtype}. "
+                "Convert with .to(z.dtype)."
             )
         if q._validate_args and checks.values_readable(values):
             _check_finite(values.detach())

@@ -20,14 +20,15 @@ def gumbel_softmax(
 
     $$y = \mathrm{softmax}((\mathrm{logits} + g) / \tau), \quad g_k \sim \mathrm{Gumbel}(0, 1).$$
 
-    The hard vector is an exact categorical sample; the gradient is biased, less so at a small tau, where it is
-    noisier. Several times faster than torch's function on a CPU, with noise that lets a class of probability
-    1e-8 win as often as it should.
+    The hard vector is an exact categorical sample; the gradient is biased, less so at a small tau,
+    where it is noisier. Several times faster than torch's function on a CPU, with noise that lets a
+    class of probability 1e-8 win as often as it should.
 
     Args:
         logits: unnormalised log-probabilities, any shape; -inf masks a class.
         tau: temperature, a positive number or a tensor that broadcasts against the logits.
-        hard: return exact one-hot vectors that carry the relaxed sample's gradient (straight-through).
+        hard: return exact one-hot vectors that carry the relaxed sample's gradient
+            (straight-through).
         eps: unused; torch's function has it.
         dim: the dimension of the categories.
         generator: the source of randomness; torch's global one by default.
@@ -36,7 +37,8 @@ def gumbel_softmax(
         A tensor of the logits' shape and dtype, summing to 1 along `dim`.
 
     Raises:
-        ValueError: integer logits, tau that isn't positive; on the CPU also NaN logits or a row that is all -inf.
+        ValueError: integer logits, tau that isn't positive; on the CPU also NaN logits or a row
+            that is all -inf.
 
     Example:
         >>> logits = torch.tensor([2.0, 0.0, -1.0], requires_grad=True)
@@ -45,8 +47,8 @@ def gumbel_softmax(
         >>> y.shape, bool((y.sum() - 1).abs() < 1e-6)
         (torch.Size([3]), True)
 
-    Reference: Categorical Reparameterization with Gumbel-Softmax (Jang, Gu, Poole, 2016), Eq. 2, Section 2.2,
-    https://arxiv.org/abs/1611.01144
+    Reference: Categorical Reparameterization with Gumbel-Softmax (Jang, Gu, Poole, 2016), Eq. 2 and
+    Section 2.2, https://arxiv.org/abs/1611.01144
     """
     checks.check_temperature(tau, "tau")
     checks.check_parameter(logits, "logits", event_dims=1)
@@ -55,9 +57,8 @@ def gumbel_softmax(
     )
     soft = ops.gumbel_softmax(logits, noise, tau, dim)
     # bad logits show as NaN in the sample; looking there costs one cheap sum
-    if logits.device.type == "cpu" and checks.values_readable(logits):
-        if bool(soft.detach().sum().isnan()):
-            checks.check_categorical_logits(logits, dim)
+    if _readable_cheaply(logits) and bool(soft.detach().sum().isnan()):
+        checks.check_categorical_logits(logits, dim)
     if not hard:
         return soft
     return ops.straight_through(ops.one_hot_argmax(logits + noise, logits.dtype, dim), soft)
@@ -74,8 +75,8 @@ def binary_concrete(
 
     $$y = \sigma((\mathrm{logits} + l) / \tau), \quad l \sim \mathrm{Logistic}(0, 1).$$
 
-    The rounded value is an exact Bernoulli sample; the gradient is biased, less so at a small temperature, where it
-    is noisier.
+    The rounded value is an exact Bernoulli sample; the gradient is biased, less so at a small
+    temperature, where it is noisier.
 
     Args:
         logits: log-odds, any shape; +-inf is a bit that is certain.
@@ -103,9 +104,12 @@ def binary_concrete(
         logits.shape, dtype=logits.dtype, device=logits.device, generator=generator
     )
     soft = ops.binary_concrete(logits, noise, temperature)
-    if logits.device.type == "cpu" and checks.values_readable(logits):
-        if bool(soft.detach().sum().isnan()):
-            checks.check_bit_logits(logits)
+    if _readable_cheaply(logits) and bool(soft.detach().sum().isnan()):
+        checks.check_bit_logits(logits)
     if not hard:
         return soft
     return ops.straight_through(ops.threshold(logits + noise, logits.dtype), soft)
+
+
+def _readable_cheaply(logits: Tensor) -> bool:
+    return logits.device.type == "cpu" and checks.values_readable(logits)

@@ -30,15 +30,15 @@ class Constant:
 
 @dataclass(frozen=True)
 class Exponential:
-    """max(floor, initial * exp(-rate * t)), where t is the step rounded down to a multiple of `every`.
+    """max(floor, initial * exp(-rate * t)), t being the step rounded down to a multiple of `every`.
 
     Example:
         >>> schedule = hg.schedules.Exponential(rate=1e-4, floor=0.5, every=1000)
         >>> schedule(999), round(schedule(1000), 4), schedule(100_000)
         (1.0, 0.9048, 0.5)
 
-    Reference: Categorical Reparameterization with Gumbel-Softmax (Jang, Gu, Poole, 2016), Section 4.2: rates 1e-5 and
-    1e-4, every 500 or 1000 steps, floor 0.5.
+    Reference: Categorical Reparameterization with Gumbel-Softmax (Jang, Gu, Poole, 2016), Section
+    4.2: rates 1e-5 and 1e-4, every 500 or 1000 steps, floor 0.5.
     """
 
     initial: float = 1.0
@@ -77,7 +77,7 @@ class Linear:
 
     def __call__(self, step: int) -> float:
         done = min(step / self.steps, 1.0)
-        return self.initial + (self.final - self.initial) * done
+        return self.initial * (1 - done) + self.final * done
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,18 @@
 """What the discrete laws share: how they become events, and what estimators may ask of them.
 
-A law is a `torch.distributions.Distribution` with `sample`, `log_prob`, `mean`, `mode`, `entropy` and
-`enumerate_support`. Where it can be reached by perturbing logits and taking an argmax it also has
+A law is a `torch.distributions.Distribution` with `sample(shape, generator=)`, `log_prob`, `mean`,
+`mode`, `entropy` and `enumerate_support(expand, budget=)`. Where it can be reached by perturbing
+logits and taking an argmax it also has
 
 - `draw_noise(sample_shape)`: its noise,
 - `harden(noise)`: the hard sample that the noise leads to,
 - `relax(noise, temperature)`: the relaxed sample that the same noise leads to,
 - `conditional_noise(outcome, noise)`: fresh noise turned into noise that leads to `outcome`,
-- `tangent(point)`: a tensor whose gradient to the logits is that of the mean, taken at the law with mean `point`.
+- `tangent(point)`: a tensor whose gradient to the logits is that of the mean, taken at the law with
+  mean `point`.
 
-Estimators name the methods they need, so a new law is served by every estimator that its methods allow.
+Estimators name the methods they need, so a new law is served by every estimator that its methods
+allow.
 """
 
 from typing import Any, NamedTuple, TypeVar
@@ -27,9 +30,10 @@ MAX_STATES = 2**20
 
 
 class RelaxedSample(NamedTuple):
-    """A relaxed sample and its twin in unbounded space, where it neither underflows nor rounds to 1.
+    """A relaxed sample and its twin in unbounded space, which neither underflows nor rounds to 1.
 
-    A tuple and not an attribute on a tensor, since attributes don't survive `clone`, `stack` or indexing.
+    A tuple and not an attribute on a tensor, since attributes don't survive `clone`, `stack` or
+    indexing.
     """
 
     value: Tensor
@@ -45,7 +49,7 @@ def resolve_validation(validate_args: bool | None) -> bool:
 
 
 def copy_validation(source: Distribution, copy: D) -> D:
-    """Give a copy the source's setting; the values themselves were checked when the source was made."""
+    """Give a copy the source's setting; its values were checked when the source was made."""
     copy._validate_args = source._validate_args
     return copy
 
@@ -96,6 +100,13 @@ def _log_of_probs(probs: Tensor) -> Tensor:
     """log(probs) with log 0 = -inf whose gradient is 0 there, not NaN."""
     possible = probs > 0
     return torch.where(possible, torch.where(possible, probs, 1.0).log(), -torch.inf)
+
+
+def parameter_of(law: Any) -> dict[str, Tensor]:
+    """The parameter that torch's law was made with; it derives the other one, and clamps it."""
+    holder = getattr(law, "_categorical", law)
+    given_probs = holder.__dict__.get("probs") is holder._param
+    return {"probs": holder.probs} if given_probs else {"logits": holder.logits}
 
 
 def check_budget(states: int, budget: int, what: str) -> None:

@@ -15,8 +15,9 @@ from hotgrad.distributions.independent import EventMixin
 class Bernoulli(EventMixin, TorchBernoulli):
     r"""A bit: $P(z = 1) = \sigma(\mathrm{logits})$.
 
-    torch's `Bernoulli` with a generator, gradients that stay finite at certain bits (logits of +-inf) and the
-    methods that the estimators use. Samples are exactly 0 and 1 in the logits' dtype.
+    torch's `Bernoulli` with a generator, gradients that stay finite at certain bits (logits of
+    +-inf) and the methods that the estimators use. Samples are exactly 0 and 1 in the logits'
+    dtype.
 
     Args:
         probs: the probability of 1, `(*batch,)`.
@@ -61,9 +62,7 @@ class Bernoulli(EventMixin, TorchBernoulli):
         """The likelier bit; 0 at even odds."""
         return ops.threshold(self.logits, self.logits.dtype)
 
-    def sample(
-        self, sample_shape: Any = (), *, generator: torch.Generator | None = None
-    ) -> Tensor:
+    def sample(self, sample_shape: Any = (), *, generator: torch.Generator | None = None) -> Tensor:
         """Exact bits of shape `sample_shape + batch_shape`."""
         return self.harden(self.draw_noise(sample_shape, generator=generator))
 
@@ -82,8 +81,13 @@ class Bernoulli(EventMixin, TorchBernoulli):
             zero.sigmoid(), F.logsigmoid(zero)
         )
 
-    def enumerate_support(self, expand: bool = True) -> Tensor:
-        """0 and 1, `(2, *batch_shape)`, or `(2, 1, ..)` without `expand`."""
+    def enumerate_support(self, expand: bool = True, *, budget: int = base.MAX_STATES) -> Tensor:
+        """0 and 1, `(2, *batch_shape)`, or `(2, 1, ..)` without `expand`.
+
+        Raises:
+            ValueError: more states than the budget.
+        """
+        base.check_budget(2, budget, "Bernoulli")
         bits = torch.arange(2, dtype=self.logits.dtype, device=self.logits.device)
         bits = bits.view((2,) + (1,) * len(self.batch_shape))
         return bits.expand((2, *self.batch_shape)) if expand else bits
@@ -104,7 +108,7 @@ class Bernoulli(EventMixin, TorchBernoulli):
         return ops.threshold(self.logits.detach() + noise, self.logits.dtype)
 
     def relax(self, noise: Tensor | float, temperature: float | Tensor) -> Tensor:
-        """The binary Concrete sample that the noise leads to; with zero noise, the mean at a temperature."""
+        """The binary Concrete sample of this noise; with zero noise, the mean at a temperature."""
         return ops.binary_concrete(self.logits, noise, temperature)
 
     def conditional_noise(self, outcome: Tensor, noise: Tensor) -> Tensor:

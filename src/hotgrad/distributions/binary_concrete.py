@@ -1,6 +1,7 @@
-"""The binary Concrete law: a density on (0, 1), a logistic variable over a temperature put through a sigmoid.
+"""The binary Concrete law, on (0, 1): the sigmoid of a logistic variable over a temperature.
 
-The sample is drawn together with its logit and scored by it; the sample itself rounds to 0 and 1 long before.
+The sample is drawn together with its logit and scored by it; the sample itself rounds to 0 and 1
+long before.
 """
 
 from typing import Any
@@ -17,7 +18,7 @@ from hotgrad.ops import checks
 
 
 class BinaryConcrete(EventMixin, RelaxedBernoulli):
-    r"""Relaxed bits: $z = \sigma(y)$, $y = (a + l) / \tau$ with $a$ the logits and $l$ logistic noise.
+    r"""Relaxed bits: $z = \sigma(y)$, $y = (a + l) / \tau$, $a$ the logits, $l$ logistic noise.
 
     $$\log p(z) = \log \tau + (a - \tau y) - 2\,\mathrm{softplus}(a - \tau y)
       + \mathrm{softplus}(y) + \mathrm{softplus}(-y).$$
@@ -31,7 +32,8 @@ class BinaryConcrete(EventMixin, RelaxedBernoulli):
         validate_args: check values (waits for the GPU); torch's default.
 
     Raises:
-        ValueError: a temperature that isn't positive, certain bits (they have no density), integer or NaN logits.
+        ValueError: a temperature that isn't positive, certain bits (they have no density), integer
+            or NaN logits.
 
     Example:
         >>> p = hg.BinaryConcrete(0.5, logits=torch.tensor([0.0, 3.0]))
@@ -90,9 +92,7 @@ class BinaryConcrete(EventMixin, RelaxedBernoulli):
         """Samples of shape `sample_shape + batch_shape` with a gradient."""
         return self.rsample_with_twin(sample_shape, generator=generator).value
 
-    def sample(
-        self, sample_shape: Any = (), *, generator: torch.Generator | None = None
-    ) -> Tensor:
+    def sample(self, sample_shape: Any = (), *, generator: torch.Generator | None = None) -> Tensor:
         """Samples without a gradient."""
         with torch.no_grad():
             return self.rsample(sample_shape, generator=generator)
@@ -100,20 +100,23 @@ class BinaryConcrete(EventMixin, RelaxedBernoulli):
     def log_prob(self, value: Tensor | base.RelaxedSample) -> Tensor:
         """The log-density, in at least float32.
 
-        Give the pair that `rsample_with_twin` returns for the exact density. A plain sample that rounded to 0 or 1 is
-        read as the nearest number inside, so the density is finite.
+        Give the pair that `rsample_with_twin` returns for the exact density. A plain sample that
+        rounded to 0 or 1 is read as the nearest number inside, so the density is finite.
         """
         if isinstance(value, base.RelaxedSample):
             logit = value.twin
         else:
             if self._validate_args and checks.values_readable(value):
-                _check_unit_interval(value)
+                check_unit_interval(value)
             info = torch.finfo(value.dtype)
-            inside = value.clamp(min=info.tiny, max=1 - info.eps / 2)
+            inside = value.clamp(min=info.tiny, max=1 - info.eps / 2).to(self.temperature.dtype)
             logit = inside.log() - torch.log1p(-inside)
+        return self.log_prob_of_twin(logit) + F.softplus(logit) + F.softplus(-logit)
+
+    def log_prob_of_twin(self, twin: Tensor) -> Tensor:
+        """The log-density of the sample's logit: `log_prob` without the sigmoid's Jacobian."""
         tau = self.temperature
-        logit, scores = logit.to(tau.dtype), self.logits.to(tau.dtype)
-        return log_density_of_logit(logit, scores, tau) + F.softplus(logit) + F.softplus(-logit)
+        return log_density_of_logit(twin.to(tau.dtype), self.logits.to(tau.dtype), tau)
 
 
 def log_density_of_logit(logit: Tensor, scores: Tensor, temperature: Tensor) -> Tensor:
@@ -122,7 +125,8 @@ def log_density_of_logit(logit: Tensor, scores: Tensor, temperature: Tensor) -> 
     return temperature.log() + centred - 2 * F.softplus(centred)
 
 
-def _check_unit_interval(value: Tensor) -> None:
+def check_unit_interval(value: Tensor) -> None:
+    """Refuse values outside [0, 1]."""
     inside = (value >= 0) & (value <= 1)
     if not bool(inside.all()):
         bad = value[~inside].flatten()[0].item()

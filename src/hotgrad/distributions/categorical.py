@@ -1,4 +1,4 @@
-"""One of K as a one-hot vector, reached by adding Gumbel noise to the logits and taking the argmax."""
+"""One of K as a one-hot vector, reached by the argmax of the logits with Gumbel noise added."""
 
 from functools import cached_property
 from typing import Any
@@ -16,8 +16,9 @@ from hotgrad.distributions.independent import EventMixin
 class OneHotCategorical(EventMixin, TorchOneHotCategorical):
     r"""One of K: $P(z = e_k) \propto \exp(\mathrm{logits}_k)$.
 
-    torch's `OneHotCategorical` with a generator, masks (logits of -inf, or probs of 0, with finite gradients) and the
-    methods that the estimators use. Samples are exactly one-hot in the logits' dtype.
+    torch's `OneHotCategorical` with a generator, masks (logits of -inf, or probs of 0, with finite
+    gradients) and the methods that the estimators use. Samples are exactly one-hot in the logits'
+    dtype.
 
     Args:
         probs: probabilities that sum to 1 along the last dimension, `(*batch, K)`.
@@ -25,7 +26,8 @@ class OneHotCategorical(EventMixin, TorchOneHotCategorical):
         validate_args: check values (waits for the GPU); torch's default.
 
     Raises:
-        ValueError: integer or NaN logits, a row that is all -inf, probs that don't sum to 1, both or neither.
+        ValueError: integer or NaN logits, a row that is all -inf, probs that don't sum to 1, both
+            or neither.
 
     Example:
         >>> q = hg.OneHotCategorical(logits=torch.tensor([[0.0, 1.0, -torch.inf]]))
@@ -43,15 +45,15 @@ class OneHotCategorical(EventMixin, TorchOneHotCategorical):
     ) -> None:
         validate = base.resolve_validation(validate_args)
         self._scores = base.as_category_logits(probs, logits, validate=validate)
-        # past torch's constructor, which normalises the logits in their own dtype: in bfloat16 that moves
-        # probabilities by per cents. Ours stay as given, and are normalised only where that is needed.
+        # past torch's constructor, which normalises the logits in their own dtype: in bfloat16 that
+        # moves probabilities by per cents. Ours stay as given, and are normalised where needed.
         Distribution.__init__(
             self, self._scores.shape[:-1], self._scores.shape[-1:], validate_args=False
         )
         self._validate_args = validate
 
     @cached_property
-    def _categorical(self) -> Categorical:
+    def _categorical(self) -> Categorical:  # type: ignore[override]  # torch's is an attribute
         """The integer law that torch's own code (its KL with torch's laws, say) asks for."""
         return Categorical(logits=self._scores, validate_args=False)
 
@@ -89,9 +91,7 @@ class OneHotCategorical(EventMixin, TorchOneHotCategorical):
         """The logits' shape."""
         return self._scores.shape
 
-    def sample(
-        self, sample_shape: Any = (), *, generator: torch.Generator | None = None
-    ) -> Tensor:
+    def sample(self, sample_shape: Any = (), *, generator: torch.Generator | None = None) -> Tensor:
         """Exact one-hot vectors of shape `sample_shape + batch_shape + (K,)`."""
         return self.harden(self.draw_noise(sample_shape, generator=generator))
 
@@ -105,9 +105,14 @@ class OneHotCategorical(EventMixin, TorchOneHotCategorical):
         """In nats; masked categories add nothing."""
         return -base.times_log(self.probs, self.logits).sum(-1)
 
-    def enumerate_support(self, expand: bool = True) -> Tensor:
-        """The K one-hot vectors, `(K, *batch_shape, K)`, or `(K, 1, .., K)` without `expand`."""
+    def enumerate_support(self, expand: bool = True, *, budget: int = base.MAX_STATES) -> Tensor:
+        """The K one-hot vectors, `(K, *batch_shape, K)`, or `(K, 1, .., K)` without `expand`.
+
+        Raises:
+            ValueError: more states than the budget.
+        """
         size = self.event_shape[0]
+        base.check_budget(size, budget, f"OneHotCategorical of {size} categories")
         eye = torch.eye(size, dtype=self._scores.dtype, device=self._scores.device)
         eye = eye.view((size,) + (1,) * len(self.batch_shape) + (size,))
         return eye.expand((size, *self.batch_shape, size)) if expand else eye
@@ -128,7 +133,7 @@ class OneHotCategorical(EventMixin, TorchOneHotCategorical):
         return ops.one_hot_argmax(self._scores.detach() + noise, self._scores.dtype)
 
     def relax(self, noise: Tensor | float, temperature: float | Tensor) -> Tensor:
-        """The Concrete sample that the noise leads to; with zero noise, the mean at a temperature."""
+        """The Concrete sample of this noise; with zero noise, the mean at a temperature."""
         return ops.gumbel_softmax(self._scores, noise, temperature)
 
     def conditional_noise(self, outcome: Tensor, noise: Tensor) -> Tensor:

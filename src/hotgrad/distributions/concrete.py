@@ -1,7 +1,7 @@
 """The Concrete law: a density on the simplex whose samples near a vertex as the temperature falls.
 
-Everything happens in log space. The density is a function of log z, which stays finite where z itself underflows; so
-a sample is drawn together with its logarithm, and scored by it.
+Everything happens in log space. The density is a function of log z, which stays finite where z
+itself underflows; so a sample is drawn together with its logarithm, and scored by it.
 """
 
 from typing import Any
@@ -17,7 +17,7 @@ from hotgrad.ops import checks
 
 
 class Concrete(EventMixin, RelaxedOneHotCategorical):
-    r"""Relaxed one-hot vectors: $z = \mathrm{softmax}((\mathrm{logits} + g) / \tau)$, $g$ Gumbel noise.
+    r"""Relaxed one-hot vectors: $z = \mathrm{softmax}((a + g) / \tau)$, $g$ Gumbel noise.
 
     With $n$ possible categories (masked ones are exactly 0 and left out), $a$ the logits:
 
@@ -41,8 +41,8 @@ class Concrete(EventMixin, RelaxedOneHotCategorical):
         >>> bool(sample.value.max() > 0.99), bool(p.log_prob(sample).isfinite())
         (True, True)
 
-    Reference: The Concrete Distribution (Maddison, Mnih, Teh, 2016), Eq. 10 and appendix C.3 (log space),
-    https://arxiv.org/abs/1611.00712
+    Reference: The Concrete Distribution (Maddison, Mnih, Teh, 2016), Eq. 10 and appendix C.3 (log
+    space), https://arxiv.org/abs/1611.00712
     """
 
     def __init__(
@@ -63,6 +63,8 @@ class Concrete(EventMixin, RelaxedOneHotCategorical):
                 "temperature must have shape () or (*batch, 1), so that a row has one temperature; "
                 f"got {tuple(tau.shape)} for logits {tuple(self._scores.shape)}."
             )
+        batch_shape = torch.broadcast_shapes(self._scores.shape[:-1], tau.shape[:-1])
+        self._scores = self._scores.expand(batch_shape + self._scores.shape[-1:])
         super().__init__(tau, logits=self._scores, validate_args=False)
         self._validate_args = validate
 
@@ -92,9 +94,7 @@ class Concrete(EventMixin, RelaxedOneHotCategorical):
         """Samples of shape `sample_shape + batch_shape + (K,)` with a gradient."""
         return self.rsample_with_twin(sample_shape, generator=generator).value
 
-    def sample(
-        self, sample_shape: Any = (), *, generator: torch.Generator | None = None
-    ) -> Tensor:
+    def sample(self, sample_shape: Any = (), *, generator: torch.Generator | None = None) -> Tensor:
         """Samples without a gradient."""
         with torch.no_grad():
             return self.rsample(sample_shape, generator=generator)
@@ -102,40 +102,53 @@ class Concrete(EventMixin, RelaxedOneHotCategorical):
     def log_prob(self, value: Tensor | base.RelaxedSample) -> Tensor:
         """The log-density, in at least float32.
 
-        Give the pair that `rsample_with_twin` returns for the exact density. A component of a plain tensor that
-        underflowed to 0 is read as the smallest normal number of its dtype, so the density is finite.
+        Give the pair that `rsample_with_twin` returns for the exact density. A component of a plain
+        tensor that underflowed to 0 is read as the smallest normal number of its dtype, so the
+        density is finite.
         """
         if isinstance(value, base.RelaxedSample):
             log_value = value.twin
         else:
             if self._validate_args and checks.values_readable(value):
                 self._check_value(value)
-            log_value = value.clamp(min=torch.finfo(value.dtype).tiny).log()
+            present = (value > 0) | (self._scores > -torch.inf)
+            inside = value.clamp(min=torch.finfo(value.dtype).tiny).to(self.temperature.dtype)
+            log_value = torch.where(present, inside.log(), -torch.inf)
+        jacobian = torch.where(log_value == -torch.inf, 0.0, log_value).sum(-1)
+        return self.log_prob_of_twin(log_value) - jacobian
+
+    def log_prob_of_twin(self, twin: Tensor) -> Tensor:
+        """The log-density of the sample's logarithm: `log_prob` without the exponential's Jacobian.
+
+        -inf unless exactly the masked categories are absent from the sample.
+        """
         tau = self.temperature
-        scores, log_value = self._scores.to(tau.dtype), log_value.to(tau.dtype)
-        possible = (scores > -torch.inf).expand(
-            torch.broadcast_shapes(scores.shape, log_value.shape)
-        )
-        # a masked category's terms are replaced before they are computed, for the gradient's sake too
-        scores = torch.where(possible, scores, 0.0)
-        log_value = torch.where(possible, log_value, 0.0)
-        tilted = scores - tau * log_value
+        scores, twin = torch.broadcast_tensors(self._scores.to(tau.dtype), twin.to(tau.dtype))
+        possible, absent = scores > -torch.inf, twin == -torch.inf
+        # infinite terms are replaced before they are computed, for the gradient's sake too
+        tilted = torch.where(possible, scores, 0.0) - tau * torch.where(absent, 0.0, twin)
         total = torch.where(possible, tilted, -torch.inf).logsumexp(-1)
-        terms = torch.where(possible, tilted - log_value, 0.0).sum(-1)
-        n = possible.sum(-1).to(scores.dtype)
+        n = possible.sum(-1).to(tau.dtype)
         row_tau = tau.squeeze(-1) if tau.ndim else tau
-        return torch.lgamma(n) + (n - 1) * row_tau.log() + terms - n * total
+        log_density = (
+            torch.lgamma(n)
+            + (n - 1) * row_tau.log()
+            + torch.where(possible, tilted, 0.0).sum(-1)
+            - n * total
+        )
+        return torch.where((possible ^ absent).all(-1), log_density, -torch.inf)
 
     def _check_value(self, value: Tensor) -> None:
         if value.shape[-1:] != self.event_shape:
             raise ValueError(
-                f"Concrete expects values that end in {tuple(self.event_shape)}, got {tuple(value.shape)}."
+                f"Concrete expects values that end in {tuple(self.event_shape)}, "
+                f"got {tuple(value.shape)}."
             )
         # K rounded terms: torch's fixed 1e-6 refuses its own softmax at 100,000 categories
         slack = torch.finfo(value.dtype).eps * self.event_shape[0]
         off = (value.sum(-1, dtype=torch.float64) - 1).abs()
         if not bool(((value >= 0).all(-1) & (off <= max(slack, 1e-5))).all()):
             raise ValueError(
-                "Concrete expects values on the simplex: at least 0, summing to 1 along the last dimension; "
-                f"a row misses 1 by {off.max().item():.3g}."
+                "Concrete expects values on the simplex: at least 0, summing to 1 along the last "
+                f"dimension; a row misses 1 by {off.max().item():.3g}."
             )

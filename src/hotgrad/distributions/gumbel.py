@@ -11,8 +11,9 @@ from hotgrad.distributions.independent import EventMixin
 
 
 class Gumbel(EventMixin, TorchGumbel):
-    r"""The law of $\mu - \beta \log E$, $E \sim \mathrm{Exp}(1)$; density $e^{-x - e^{-x}} / \beta$ at
-    $x = (\epsilon - \mu) / \beta$.
+    r"""The law of $\mu - \beta \log E$, $E \sim \mathrm{Exp}(1)$.
+
+    Its density at $\epsilon$ is $e^{-x - e^{-x}} / \beta$, $x = (\epsilon - \mu) / \beta$.
 
     Args:
         loc: $\mu$, the mode.
@@ -37,9 +38,7 @@ class Gumbel(EventMixin, TorchGumbel):
         )
         return (self.loc + self.scale * noise).to(self.loc.dtype)
 
-    def sample(
-        self, sample_shape: Any = (), *, generator: torch.Generator | None = None
-    ) -> Tensor:
+    def sample(self, sample_shape: Any = (), *, generator: torch.Generator | None = None) -> Tensor:
         """Samples without a gradient."""
         with torch.no_grad():
             return self.rsample(sample_shape, generator=generator)

@@ -1,11 +1,11 @@
 """The hard Concrete law: a stretched binary Concrete clamped to [0, 1], with atoms at both ends.
 
-Used as a gate: it is exactly 0 or 1 with positive probability, and differentiable in between, which makes an L0
-penalty trainable.
+Used as a gate: it is exactly 0 or 1 with positive probability, and differentiable in between, which
+makes an L0 penalty trainable.
 """
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -13,18 +13,15 @@ from torch import Tensor
 from torch.distributions import Distribution, constraints
 
 from hotgrad.distributions import base
-from hotgrad.distributions.binary_concrete import (
-    BinaryConcrete,
-    _check_unit_interval,
-    log_density_of_logit,
-)
+from hotgrad.distributions.binary_concrete import BinaryConcrete, check_unit_interval
 from hotgrad.distributions.independent import EventMixin
 
 
 class HardConcrete(EventMixin, Distribution):
-    r"""$z = \min(1, \max(0, \gamma + (\zeta - \gamma) s))$, $s$ binary Concrete, $\gamma < 0 < 1 < \zeta$.
+    r"""Stretched and clamped: $z = \min(1, \max(0, \gamma + (\zeta - \gamma) s))$.
 
-    A mixed law: $P(z = 0) = \sigma(\tau \log(-\gamma / \zeta) - a)$,
+    $s$ is binary Concrete and $\gamma < 0 < 1 < \zeta$. A mixed law:
+    $P(z = 0) = \sigma(\tau \log(-\gamma / \zeta) - a)$,
     $P(z = 1) = \sigma(a - \tau \log((1 - \gamma) / (\zeta - 1)))$, and a density between.
 
     Args:
@@ -35,18 +32,20 @@ class HardConcrete(EventMixin, Distribution):
         stretch: $(\gamma, \zeta)$.
 
     Raises:
-        ValueError: a stretch that doesn't contain [0, 1] in its interior, and what `BinaryConcrete` refuses.
+        ValueError: a stretch that doesn't contain [0, 1] in its interior, and what `BinaryConcrete`
+            refuses.
 
     Example:
         >>> gate = hg.HardConcrete(2 / 3, logits=torch.tensor([-4.0, 4.0]))
         >>> gate.prob_nonzero.round(decimals=3)
         tensor([0.0830, 0.9960])
 
-    Reference: Learning Sparse Neural Networks through L0 Regularization (Louizos, Welling, Kingma, 2017), Eq. 10 to 13,
-    https://arxiv.org/abs/1712.01312
+    Reference: Learning Sparse Neural Networks through L0 Regularization (Louizos, Welling, Kingma,
+    2017), Eq. 10 to 13, https://arxiv.org/abs/1712.01312
     """
 
-    arg_constraints = {}  # checked when made, by BinaryConcrete
+    # checked when made, by BinaryConcrete
+    arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {}
     has_rsample = True
 
     def __init__(
@@ -60,7 +59,9 @@ class HardConcrete(EventMixin, Distribution):
     ) -> None:
         low, high = stretch
         if not (low < 0 and high > 1 and math.isfinite(high - low)):
-            raise ValueError(f"stretch must be (below 0, above 1), such as (-0.1, 1.1); got {stretch}.")
+            raise ValueError(
+                f"stretch must be (below 0, above 1), such as (-0.1, 1.1); got {stretch}."
+            )
         self.stretch = (low, high)
         self.unstretched = BinaryConcrete(temperature, probs, logits, validate_args)
         super().__init__(self.unstretched.batch_shape, validate_args=False)
@@ -106,17 +107,17 @@ class HardConcrete(EventMixin, Distribution):
     @property
     def median(self) -> Tensor:
         """The gate to use when nothing should be random."""
-        return self._stretch(torch.sigmoid(self.logits / self.temperature)).to(self.logits.dtype)
+        return self._stretch(torch.sigmoid(self._scores / self.temperature)).to(self.logits.dtype)
 
     def rsample(
         self, sample_shape: Any = (), *, generator: torch.Generator | None = None
     ) -> Tensor:
         """Samples of shape `sample_shape + batch_shape`; the gradient is 0 at the ends."""
-        return self._stretch(self.unstretched.rsample(sample_shape, generator=generator))
+        # the twin, since in half precision the inner sample is rounded before it is stretched
+        logit = self.unstretched.rsample_with_twin(sample_shape, generator=generator).twin
+        return self._stretch(logit.sigmoid()).to(self.logits.dtype)
 
-    def sample(
-        self, sample_shape: Any = (), *, generator: torch.Generator | None = None
-    ) -> Tensor:
+    def sample(self, sample_shape: Any = (), *, generator: torch.Generator | None = None) -> Tensor:
         """Samples without a gradient."""
         with torch.no_grad():
             return self.rsample(sample_shape, generator=generator)
@@ -124,7 +125,7 @@ class HardConcrete(EventMixin, Distribution):
     def log_prob(self, value: Tensor) -> Tensor:
         """log-probability at 0 and 1, log-density between them, in at least float32."""
         if self._validate_args:
-            _check_unit_interval(value)
+            check_unit_interval(value)
         low, high = self.stretch
         tau = self.temperature
         # at the ends the density branch isn't used, and must still have a finite gradient
@@ -132,7 +133,7 @@ class HardConcrete(EventMixin, Distribution):
         inner = (torch.where(between, value, 0.5).to(tau.dtype) - low) / (high - low)
         logit = inner.log() - torch.log1p(-inner)
         density = (
-            log_density_of_logit(logit, self.logits.to(tau.dtype), tau)
+            self.unstretched.log_prob_of_twin(logit)
             - inner.log()
             - torch.log1p(-inner)
             - math.log(high - low)
@@ -143,14 +144,19 @@ class HardConcrete(EventMixin, Distribution):
         return torch.where(between, density, ends)
 
     @property
+    def _scores(self) -> Tensor:
+        """The logits in the temperature's dtype, at least float32."""
+        return self.logits.to(self.temperature.dtype)
+
+    @property
     def _zero_score(self) -> Tensor:
         low, high = self.stretch
-        return self.temperature * math.log(-low / high) - self.logits
+        return self.temperature * math.log(-low / high) - self._scores
 
     @property
     def _one_score(self) -> Tensor:
         low, high = self.stretch
-        return self.logits - self.temperature * math.log((1 - low) / (high - 1))
+        return self._scores - self.temperature * math.log((1 - low) / (high - 1))
 
     def _stretch(self, inner: Tensor) -> Tensor:
         low, high = self.stretch

@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.distributions import Distribution
 from torch.distributions import Independent as TorchIndependent
 
 from hotgrad.distributions import base
@@ -20,18 +21,19 @@ class EventMixin:
             >>> q.batch_shape, q.event_shape
             (torch.Size([3]), torch.Size([8]))
         """
-        return Independent(self, ndims)  # type: ignore[arg-type]
+        return Independent(self, ndims, self._validate_args)  # type: ignore[arg-type,attr-defined]
 
 
-class Independent(EventMixin, TorchIndependent):
+class Independent(EventMixin, TorchIndependent[Distribution]):
     """Batch dimensions of a law counted as event dimensions, so that `log_prob` sums over them.
 
-    torch's `Independent` with a generator, the support of the joint law, and the methods that the estimators use.
-    Each of those exists where the law inside has it.
+    torch's `Independent` with a generator, the support of the joint law, and the methods that the
+    estimators use. Each of those exists where the law inside has it.
 
     Args:
         base_distribution: the law inside.
-        reinterpreted_batch_ndims: how many of its rightmost batch dimensions become event dimensions.
+        reinterpreted_batch_ndims: how many of its rightmost batch dimensions become event
+            dimensions.
 
     Example:
         >>> q = hg.OneHotCategorical(logits=torch.zeros(5, 2, 3)).to_event(1)
@@ -52,9 +54,7 @@ class Independent(EventMixin, TorchIndependent):
         """The law's own."""
         return self.law.logits
 
-    def sample(
-        self, sample_shape: Any = (), *, generator: torch.Generator | None = None
-    ) -> Tensor:
+    def sample(self, sample_shape: Any = (), *, generator: torch.Generator | None = None) -> Tensor:
         """Samples of shape `sample_shape + batch_shape + event_shape`."""
         return self.law.sample(sample_shape, generator=generator)
 
@@ -70,15 +70,19 @@ class Independent(EventMixin, TorchIndependent):
         """A relaxed sample and its log-space twin."""
         return self.law.rsample_with_twin(sample_shape, generator=generator)
 
-    def enumerate_support(
-        self, expand: bool = True, *, budget: int = base.MAX_STATES
-    ) -> Tensor:
+    def log_prob_of_twin(self, twin: Tensor) -> Tensor:
+        """The log-density of a relaxed sample's twin, summed over the event."""
+        scores: Tensor = self.law.log_prob_of_twin(twin)
+        summed = scores.ndim - (len(self.event_shape) - len(self.law.event_shape))
+        return scores.flatten(summed).sum(-1) if summed < scores.ndim else scores
+
+    def enumerate_support(self, expand: bool = True, *, budget: int = base.MAX_STATES) -> Tensor:
         """Every state of the joint law, `(states, *batch_shape, *event_shape)`.
 
         Raises:
             ValueError: more states than the budget.
         """
-        own = self.law.enumerate_support(expand=False)
+        own = self.law.enumerate_support(expand=False, budget=budget)
         own = own.reshape(own.shape[:1] + self.law.event_shape)
         inner_dims = self.event_shape[: len(self.event_shape) - len(self.law.event_shape)]
         parts, choices = inner_dims.numel(), own.shape[0]

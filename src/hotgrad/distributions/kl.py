@@ -1,38 +1,47 @@
 """Divergences: closed forms where the pair has one, a Monte Carlo estimate for relaxed laws.
 
-The closed forms are registered with torch, so `torch.distributions.kl_divergence` finds them, for independent parts
-too. They stay finite, with finite gradients, where a mask rules out the same categories on both sides.
+The closed forms are registered with torch, so `torch.distributions.kl_divergence` finds them, for
+independent parts too. They stay finite, with finite gradients, where a mask rules out the same
+categories on both sides.
 """
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.distributions import Bernoulli as TorchBernoulli
-from torch.distributions import Distribution
 from torch.distributions import OneHotCategorical as TorchOneHotCategorical
 from torch.distributions.kl import register_kl
 
 from hotgrad.distributions import base
 from hotgrad.distributions.bernoulli import Bernoulli
+from hotgrad.distributions.binary_concrete import BinaryConcrete
 from hotgrad.distributions.categorical import OneHotCategorical
+from hotgrad.distributions.concrete import Concrete
+from hotgrad.distributions.independent import Independent
 from hotgrad.ops import checks
+
+Relaxed = Concrete | BinaryConcrete | Independent
 
 
 def _weighted_log_ratio(weight: Tensor, log_p: Tensor, log_q: Tensor) -> Tensor:
     """weight * (log p - log q), 0 where the weight is 0, +inf where only q rules the state out."""
-    impossible = log_p.isinf() & (weight == 0)
-    return weight * (torch.where(impossible, 0.0, log_p) - torch.where(impossible, 0.0, log_q))
+    dead = (log_p.isinf() | log_q.isinf()) & (weight == 0)
+    return weight * (torch.where(dead, 0.0, log_p) - torch.where(dead, 0.0, log_q))
 
 
-@register_kl(OneHotCategorical, TorchOneHotCategorical)
+@register_kl(OneHotCategorical, TorchOneHotCategorical)  # type: ignore[untyped-decorator]
 def _kl_categorical(p: OneHotCategorical, q: TorchOneHotCategorical) -> Tensor:
     """sum_k p_k (log p_k - log q_k)."""
+    if not isinstance(q, OneHotCategorical):
+        q = OneHotCategorical(**base.parameter_of(q), validate_args=False)
     return _weighted_log_ratio(p.probs, p.logits, q.logits).sum(-1)
 
 
-@register_kl(Bernoulli, TorchBernoulli)
+@register_kl(Bernoulli, TorchBernoulli)  # type: ignore[untyped-decorator]
 def _kl_bernoulli(p: Bernoulli, q: TorchBernoulli) -> Tensor:
     """p (log p - log q) + (1 - p) (log(1 - p) - log(1 - q))."""
+    if not isinstance(q, Bernoulli):
+        q = Bernoulli(**base.parameter_of(q), validate_args=False)
     one = _weighted_log_ratio(p.logits.sigmoid(), F.logsigmoid(p.logits), F.logsigmoid(q.logits))
     zero = _weighted_log_ratio(
         (-p.logits).sigmoid(), F.logsigmoid(-p.logits), F.logsigmoid(-q.logits)
@@ -41,8 +50,8 @@ def _kl_bernoulli(p: Bernoulli, q: TorchBernoulli) -> Tensor:
 
 
 def monte_carlo_kl(
-    p: Distribution,
-    q: Distribution,
+    p: Relaxed,
+    q: Relaxed,
     *,
     num_samples: int = 1,
     generator: torch.Generator | None = None,
@@ -51,8 +60,9 @@ def monte_carlo_kl(
 
     $$\frac{1}{S} \sum_{s=1}^{S} \log p(z_s) - \log q(z_s), \quad z_s \sim p.$$
 
-    Two Concrete laws have no closed form. Samples are scored by their log-space twins, so the estimate is finite at
-    any temperature. A single estimate may be negative.
+    Two Concrete laws have no closed form. Samples are scored in their twins' unbounded space, so
+    the estimate is finite at any temperature, and +inf where the two mask different categories. A
+    single estimate may be negative.
 
     Args:
         p: `Concrete` or `BinaryConcrete`, or `to_event` of them.
@@ -64,23 +74,31 @@ def monte_carlo_kl(
         `(*batch,)`, in nats.
 
     Raises:
-        ValueError: another kind of law.
+        ValueError: another kind of law, or two different kinds.
 
     Example:
         >>> p = hg.Concrete(0.5, logits=torch.tensor([1.0, 0.0]))
         >>> q = hg.Concrete(0.5, logits=torch.zeros(2))
-        >>> kl = hg.monte_carlo_kl(p, q, num_samples=1000, generator=torch.Generator().manual_seed(0))
+        >>> generator = torch.Generator().manual_seed(0)
+        >>> kl = hg.monte_carlo_kl(p, q, num_samples=1000, generator=generator)
         >>> 0.05 < kl.item() < 0.2
         True
 
     Reference: The Concrete Distribution (Maddison, Mnih, Teh, 2016), Eq. 20, https://arxiv.org/abs/1611.00712
     """
     checks.check_count(num_samples, "num_samples")
-    for law in (p, q):
-        if not hasattr(getattr(law, "law", law), "rsample_with_twin"):
+    kinds = [type(getattr(law, "law", law)) for law in (p, q)]
+    for kind in kinds:
+        if not hasattr(kind, "log_prob_of_twin"):
             raise ValueError(
-                f"monte_carlo_kl takes Concrete or BinaryConcrete laws, got {type(law).__name__}. "
+                f"monte_carlo_kl takes Concrete or BinaryConcrete laws, got {kind.__name__}. "
                 "Discrete laws have a closed form: torch.distributions.kl_divergence."
             )
-    sample: base.RelaxedSample = p.rsample_with_twin((num_samples,), generator=generator)  # type: ignore[attr-defined]
-    return (p.log_prob(sample) - q.log_prob(sample)).mean(0)  # type: ignore[arg-type]
+    if kinds[0] is not kinds[1]:
+        raise ValueError(
+            "monte_carlo_kl takes two laws of one kind, got "
+            f"{kinds[0].__name__} and {kinds[1].__name__}."
+        )
+    # in the twin's space, since the Jacobians, large at a low temperature, cancel
+    twin = p.rsample_with_twin((num_samples,), generator=generator).twin
+    return (p.log_prob_of_twin(twin) - q.log_prob_of_twin(twin)).mean(0)

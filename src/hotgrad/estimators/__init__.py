@@ -1,8 +1,9 @@
 """Gradient estimators for E_q[f(z)], one family to a file."""
 
 from hotgrad.estimators.base import Estimator, Pathwise
-from hotgrad.estimators.baselines import LeaveOneOut, Learned, MovingAverage, NoBaseline
+from hotgrad.estimators.baselines import Learned, LeaveOneOut, MovingAverage, NoBaseline
 from hotgrad.estimators.exact import Exact
+from hotgrad.estimators.named import ESTIMATORS, at_temperature, has_temperature, make_estimator
 from hotgrad.estimators.relaxed import GumbelSoftmax
 from hotgrad.estimators.score_function import ScoreFunction
 from hotgrad.estimators.straight_through import (
@@ -12,6 +13,7 @@ from hotgrad.estimators.straight_through import (
 )
 
 __all__ = [
+    "ESTIMATORS",
     "Estimator",
     "Exact",
     "GumbelSoftmax",
@@ -24,4 +26,7 @@ __all__ = [
     "ScoreFunction",
     "StraightThrough",
     "StraightThroughGumbelSoftmax",
+    "at_temperature",
+    "has_temperature",
+    "make_estimator",
 ]

@@ -1,4 +1,4 @@
-"""What an estimator is: a surrogate whose value is the Monte Carlo mean of f and whose backward is the estimate.
+"""What an estimator is: it makes a tensor whose value is f's mean and whose backward estimates.
 
 A custom estimator is a class with `surrogate` and the three facts; nothing is registered anywhere.
 """
@@ -47,11 +47,16 @@ class Pathwise(Estimator):
 
     @abstractmethod
     def sample(
-        self, q: Any, sample_shape: tuple[int, ...] = (), *, generator: torch.Generator | None = None
+        self,
+        q: Any,
+        sample_shape: tuple[int, ...] = (),
+        *,
+        generator: torch.Generator | None = None,
     ) -> Tensor:
-        """A sample of shape `sample_shape + batch_shape + event_shape` with the gradient attached."""
+        """`sample_shape + batch_shape + event_shape`, with the gradient attached."""
 
     def surrogate(
         self, f: Function, q: Any, num_samples: int, generator: torch.Generator | None
     ) -> Tensor:
+        """The mean of f at samples that carry the gradient."""
         return f(self.sample(q, (num_samples,), generator=generator)).mean(0)

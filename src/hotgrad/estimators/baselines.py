@@ -1,12 +1,13 @@
-"""Baselines: what is subtracted from f before it multiplies the score, to take noise away and leave the mean.
+"""Baselines: what is subtracted from f before it multiplies the score, to take noise away.
 
-Whatever is subtracted from a sample's f must not depend on that sample, or the gradient is biased. Each baseline has
-one method, `centre(values, q)`: f's values `(num_samples, *batch)`, without gradient, in; the centred values out. Centred
-values that carry a gradient belong to a baseline that learns: the estimator makes their squares small.
+Whatever is subtracted from a sample's f must not depend on that sample, or the gradient is biased.
+Each baseline has one method, `centre(values, q)`: f's values `(num_samples, *batch)`, without
+gradient, in; the centred values out. Centred values that carry a gradient belong to a baseline that
+learns: the estimator makes their squares small.
 """
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,8 +17,6 @@ from torch import Tensor, nn
 class NoBaseline:
     """f as it is: the plain REINFORCE estimator, unbiased and usually far too noisy."""
 
-    min_samples: ClassVar[int] = 1
-
     def centre(self, values: Tensor, q: Any) -> Tensor:
         """The values themselves."""
         return values
@@ -25,21 +24,22 @@ class NoBaseline:
 
 @dataclass(frozen=True)
 class LeaveOneOut:
-    r"""The mean of the other samples: $f(z_s) - \frac{1}{S-1} \sum_{t \ne s} f(z_t)$. Needs two samples or more.
+    r"""The mean of the other samples: $f(z_s) - \frac{1}{S-1} \sum_{t \ne s} f(z_t)$.
 
-    Reference: Variational Inference for Monte Carlo Objectives (Mnih, Rezende, 2016), Section 2.5, and Buy 4 REINFORCE
-    Samples, Get a Baseline for Free! (Kool, van Hoof, Welling, 2019), Eq. 8.
+    Needs two samples or more.
+
+    Reference: Variational Inference for Monte Carlo Objectives (Mnih, Rezende, 2016), Section 2.5,
+    and Buy 4 REINFORCE Samples, Get a Baseline for Free! (Kool, van Hoof, Welling, 2019), Eq. 8.
     """
-
-    min_samples: ClassVar[int] = 2
 
     def centre(self, values: Tensor, q: Any) -> Tensor:
         """Each value less the mean of the others."""
         count = values.shape[0]
         if count < 2:
             raise ValueError(
-                "LeaveOneOut needs num_samples of at least 2, got 1: the baseline of a sample is the mean of "
-                "the others. Use num_samples=2, or ScoreFunction(baseline=MovingAverage())."
+                "LeaveOneOut needs num_samples of at least 2, got 1: the baseline of a sample is "
+                "the mean of the others. Use num_samples=2, or "
+                "ScoreFunction(baseline=MovingAverage())."
             )
         # x - (sum - x) / (n - 1) = (x - mean) n / (n - 1), which cancels less
         return (values - values.mean(0)) * (count / (count - 1))
@@ -48,16 +48,17 @@ class LeaveOneOut:
 class MovingAverage(nn.Module):
     r"""An exponential moving average of earlier values of f, over samples and batch.
 
-    $c \leftarrow \beta c + (1 - \beta) \bar f$, corrected for its start at 0, updated after it was used, so the current
-    samples have no part in their own baseline. A buffer: checkpoints keep it. In evaluation mode it stays as it is.
+    $c \leftarrow \beta c + (1 - \beta) \bar f$, corrected for its start at 0, updated after it was
+    used, so the current samples have no part in their own baseline. A buffer: checkpoints keep it.
+    In evaluation mode it stays as it is.
 
     Args:
         decay: $\beta$ in [0, 1).
 
-    Reference: Neural Variational Inference and Learning in Belief Networks (Mnih, Gregor, 2014), Section 2.3.
+    Reference: Neural Variational Inference and Learning in Belief Networks (Mnih, Gregor, 2014),
+    Section 2.3.
     """
 
-    min_samples: ClassVar[int] = 1
     total: Tensor
     weight: Tensor
 
@@ -82,17 +83,16 @@ class MovingAverage(nn.Module):
 class Learned(nn.Module):
     r"""A network's prediction of f from the law's marginals, trained along with everything else.
 
-    $f(z_s) - b(\bar q)$, where $\bar q$ = `q.mean` is detached. The squared error $(f - b)^2$ is minimised in the same
-    backward pass as the loss, whatever the loss's sign: give the module's parameters to the optimiser, nothing more. No
-    gradient of it reaches q or f.
+    $f(z_s) - b(\bar q)$, where $\bar q$ = `q.mean` is detached. The squared error $(f - b)^2$ is
+    minimised in the same backward pass as the loss, whatever the loss's sign: give the module's
+    parameters to the optimiser, nothing more. No gradient of it reaches q or f.
 
     Args:
         module: `(*batch, *event) -> (*batch,)` or `(*batch, 1)`.
 
-    Reference: Neural Variational Inference and Learning in Belief Networks (Mnih, Gregor, 2014), Section 2.3.
+    Reference: Neural Variational Inference and Learning in Belief Networks (Mnih, Gregor, 2014),
+    Section 2.3.
     """
-
-    min_samples: ClassVar[int] = 1
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
@@ -100,7 +100,7 @@ class Learned(nn.Module):
 
     def centre(self, values: Tensor, q: Any) -> Tensor:
         """The values less the prediction, with a gradient to the module."""
-        prediction = self.module(q.mean.detach())
+        prediction: Tensor = self.module(q.mean.detach())
         batch = values.shape[1:]
         if prediction.shape == (*batch, 1):
             prediction = prediction.squeeze(-1)

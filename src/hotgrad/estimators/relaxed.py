@@ -14,13 +14,14 @@ from hotgrad.ops import checks
 class GumbelSoftmax(Pathwise):
     r"""$\frac{1}{S} \sum_s \nabla_\phi f(y_s)$, $y_s$ = softmax((logits + noise) / temperature).
 
-    For bits the binary Concrete, $\sigma((\mathrm{logits} + \mathrm{logistic}) / \tau)$. The exact gradient of another
-    objective, the one whose z is relaxed: biased for the discrete one, and the value is biased too. A low temperature
-    lessens the bias and raises the variance. S evaluations of f, which must be differentiable between the vertices.
+    For bits the binary Concrete, $\sigma((\mathrm{logits} + \mathrm{logistic}) / \tau)$. An
+    unbiased gradient of another objective, the one whose z is relaxed: biased for the discrete one,
+    and the value is biased too. A low temperature lessens the bias and raises the variance. S
+    evaluations of f, which must be differentiable between the vertices.
 
     Args:
-        temperature: positive; a number, or a tensor that broadcasts against the logits (learnable if it
-            requires a gradient).
+        temperature: positive; a number, or a tensor that broadcasts against the logits (learnable
+            if it requires a gradient).
 
     Raises:
         ValueError: a temperature that isn't positive.
@@ -30,9 +31,9 @@ class GumbelSoftmax(Pathwise):
         >>> hg.GumbelSoftmax(temperature=0.5).sample(q, (7,)).shape
         torch.Size([7, 2, 3])
 
-    Reference: Categorical Reparameterization with Gumbel-Softmax (Jang, Gu, Poole, 2016), Section 2,
-    https://arxiv.org/abs/1611.01144; The Concrete Distribution (Maddison, Mnih, Teh, 2016), Section 3,
-    https://arxiv.org/abs/1611.00712
+    Reference: Categorical Reparameterization with Gumbel-Softmax (Jang, Gu, Poole, 2016),
+    Section 2, https://arxiv.org/abs/1611.01144; The Concrete Distribution (Maddison, Mnih, Teh,
+    2016), Section 3, https://arxiv.org/abs/1611.00712
     """
 
     temperature: float | Tensor = 1.0
@@ -45,6 +46,13 @@ class GumbelSoftmax(Pathwise):
         checks.check_temperature(self.temperature)
 
     def sample(
-        self, q: Any, sample_shape: tuple[int, ...] = (), *, generator: torch.Generator | None = None
+        self,
+        q: Any,
+        sample_shape: tuple[int, ...] = (),
+        *,
+        generator: torch.Generator | None = None,
     ) -> Tensor:
-        return q.relax(q.draw_noise(sample_shape, generator=generator), self.temperature)
+        """Relaxed samples of shape `sample_shape + batch_shape + event_shape`."""
+        noise = q.draw_noise(sample_shape, generator=generator)
+        relaxed: Tensor = q.relax(noise, self.temperature)
+        return relaxed

@@ -6,24 +6,24 @@ import torch
 from torch import Tensor, nn
 
 from hotgrad.estimators.base import Estimator, Function
-from hotgrad.estimators.baselines import LeaveOneOut, Learned, MovingAverage, NoBaseline
+from hotgrad.estimators.baselines import Learned, LeaveOneOut, MovingAverage, NoBaseline
 
 Baseline = NoBaseline | LeaveOneOut | MovingAverage | Learned
 
 
 class ScoreFunction(Estimator, nn.Module):
-    r"""REINFORCE: $\frac{1}{S} \sum_s (f(z_s) - b_s) \nabla_\phi \log q_\phi(z_s)$, $z_s \sim q_\phi$.
+    r"""$\frac{1}{S} \sum_s (f(z_s) - b_s) \nabla_\phi \log q_\phi(z_s)$, also called REINFORCE.
 
-    Unbiased for any f, also one that isn't differentiable. Its variance depends on the baseline b: with `LeaveOneOut`
-    (the default) it needs two samples or more and is a good first choice; with `NoBaseline` it is large. S evaluations
-    of f. A module, since a baseline may learn.
+    Unbiased for any f, also one that isn't differentiable. Its variance depends on the baseline b:
+    with `LeaveOneOut` (the default) it needs two samples or more and is a good first choice; with
+    `NoBaseline` it is large. S evaluations of f. A module, since a baseline may learn.
 
     Args:
-        baseline: `LeaveOneOut()`, `NoBaseline()`, `MovingAverage()` or `Learned(module)`; or any object with their
-            `centre` method.
+        baseline: `LeaveOneOut()`, `NoBaseline()`, `MovingAverage()` or `Learned(module)`; or any
+            object with their `centre` method.
 
     Raises:
-        ValueError: one sample with `LeaveOneOut`.
+        ValueError: a baseline that isn't such an object; when used, one sample with `LeaveOneOut`.
 
     Example:
         >>> logits = torch.zeros(4, requires_grad=True)
@@ -33,8 +33,8 @@ class ScoreFunction(Estimator, nn.Module):
         >>> bool(logits.grad.abs().sum() > 0)
         True
 
-    Reference: Simple Statistical Gradient-Following Algorithms for Connectionist Reinforcement Learning
-    (Williams, 1992), https://doi.org/10.1007/BF00992696
+    Reference: Simple Statistical Gradient-Following Algorithms for Connectionist Reinforcement
+    Learning (Williams, 1992), https://doi.org/10.1007/BF00992696
     """
 
     unbiased = True
@@ -45,29 +45,37 @@ class ScoreFunction(Estimator, nn.Module):
     def __init__(self, baseline: Baseline | None = None) -> None:
         super().__init__()
         self.baseline = LeaveOneOut() if baseline is None else baseline
-        if not hasattr(self.baseline, "centre"):
+        if isinstance(self.baseline, type) or not hasattr(self.baseline, "centre"):
             raise ValueError(
-                f"baseline must have a method centre(values, q), as LeaveOneOut() has; got {baseline!r}."
+                "baseline must be an object with a method centre(values, q), such as "
+                f"LeaveOneOut(); got {baseline!r}."
             )
 
     def surrogate(
         self, f: Function, q: Any, num_samples: int, generator: torch.Generator | None
     ) -> Tensor:
+        """The mean of f, whose backward adds the centred values times the score."""
         z = q.sample((num_samples,), generator=generator)
         values = f(z)
         centred = self.baseline.centre(values.detach(), q)
-        log_prob = q.log_prob(z)
+        log_prob: Tensor = q.log_prob(z)
         surrogate = values + centred.detach() * (log_prob - log_prob.detach())
         if centred.requires_grad:
-            surrogate = _Alongside.apply(surrogate, centred.square())
+            surrogate = _alongside(surrogate, centred.square())
         return surrogate.mean(0)
 
 
-class _Alongside(torch.autograd.Function):
-    """The first argument; its backward also minimises the second, whichever way the first is driven.
+def _alongside(value: Tensor, loss: Tensor) -> Tensor:
+    """The value; its backward also minimises the loss, whichever way the value is driven."""
+    joined: Tensor = _Alongside.apply(value, loss)  # type: ignore[no-untyped-call]
+    return joined
 
-    The loss's own sign must not decide whether the baseline learns or unlearns, hence the absolute value; its size
-    keeps the averaging over batch and samples.
+
+class _Alongside(torch.autograd.Function):
+    """Passes the upstream gradient to the first argument and its absolute value to the second.
+
+    The outer loss's own sign must not decide whether the baseline learns or unlearns, hence the
+    absolute value; its size keeps the averaging over batch and samples.
     """
 
     generate_vmap_rule = True

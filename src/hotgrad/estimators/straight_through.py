@@ -13,9 +13,10 @@ from hotgrad.ops import checks
 
 @dataclass(frozen=True)
 class StraightThrough(Pathwise):
-    r"""$\frac{1}{S} \sum_s \nabla_\phi \langle \nabla f(z_s), \mathbb{E}_q[z] \rangle$: the sample's gradient is the mean's.
+    r"""$\frac{1}{S} \sum_s \nabla_\phi \langle \nabla f(z_s), \mathbb{E}_q[z] \rangle$.
 
-    Exact for f that is linear in z, biased otherwise; low variance; S evaluations of f, at hard samples only.
+    The sample has the mean's gradient. Exact for f that is linear in z, biased otherwise; low
+    variance; S evaluations of f, at hard samples only.
 
     Example:
         >>> q = hg.Bernoulli(logits=torch.zeros(5, requires_grad=True)).to_event(1)
@@ -23,8 +24,8 @@ class StraightThrough(Pathwise):
         >>> bool(((z == 0) | (z == 1)).all()), z.requires_grad
         (True, True)
 
-    Reference: Estimating or Propagating Gradients Through Stochastic Neurons for Conditional Computation
-    (Bengio, Léonard, Courville, 2013), Section 4, https://arxiv.org/abs/1308.3432
+    Reference: Estimating or Propagating Gradients Through Stochastic Neurons for Conditional
+    Computation (Bengio, Léonard, Courville, 2013), Section 4, https://arxiv.org/abs/1308.3432
     """
 
     unbiased = False
@@ -32,17 +33,22 @@ class StraightThrough(Pathwise):
     requires = ("sample", "mean")
 
     def sample(
-        self, q: Any, sample_shape: tuple[int, ...] = (), *, generator: torch.Generator | None = None
+        self,
+        q: Any,
+        sample_shape: tuple[int, ...] = (),
+        *,
+        generator: torch.Generator | None = None,
     ) -> Tensor:
+        """Hard samples with the mean's gradient."""
         return ops.straight_through(q.sample(sample_shape, generator=generator), q.mean)
 
 
 @dataclass(frozen=True)
 class StraightThroughGumbelSoftmax(Pathwise):
-    r"""$\frac{1}{S} \sum_s \nabla_\phi \langle \nabla f(z_s), y_s \rangle$: z and the relaxed y come from the same noise.
+    r"""$\frac{1}{S} \sum_s \nabla_\phi \langle \nabla f(z_s), y_s \rangle$.
 
-    Biased, also for linear f at a temperature other than 0; S evaluations of f, at hard samples only. A low temperature
-    lessens the bias and raises the variance.
+    z and the relaxed y come from the same noise. Biased, also for linear f; S evaluations of f, at
+    hard samples only. A low temperature lessens the bias and raises the variance.
 
     Args:
         temperature: positive; a number, or a tensor that broadcasts against the logits.
@@ -56,8 +62,8 @@ class StraightThroughGumbelSoftmax(Pathwise):
         >>> bool((z.sum(-1) == 1).all())
         True
 
-    Reference: Categorical Reparameterization with Gumbel-Softmax (Jang, Gu, Poole, 2016), Section 2.2,
-    https://arxiv.org/abs/1611.01144
+    Reference: Categorical Reparameterization with Gumbel-Softmax (Jang, Gu, Poole, 2016),
+    Section 2.2, https://arxiv.org/abs/1611.01144
     """
 
     temperature: float | Tensor = 1.0
@@ -70,19 +76,25 @@ class StraightThroughGumbelSoftmax(Pathwise):
         checks.check_temperature(self.temperature)
 
     def sample(
-        self, q: Any, sample_shape: tuple[int, ...] = (), *, generator: torch.Generator | None = None
+        self,
+        q: Any,
+        sample_shape: tuple[int, ...] = (),
+        *,
+        generator: torch.Generator | None = None,
     ) -> Tensor:
+        """Hard samples with the gradient of the relaxed sample that has the same noise."""
         noise = q.draw_noise(sample_shape, generator=generator)
         return ops.straight_through(q.harden(noise), q.relax(noise, self.temperature))
 
 
 @dataclass(frozen=True)
 class ReinMax(Pathwise):
-    r"""Straight-through of second order: $\nabla_\phi \langle \nabla f(z), 2 \pi_1 - \frac{1}{2} \pi_0 \rangle$.
+    r"""$\frac{1}{S} \sum_s \nabla_\phi \langle \nabla f(z_s), 2 \pi_1 - \frac{1}{2} \pi_0 \rangle$.
 
-    $\pi_0$ is the mean, and $\pi_1$ carries the softmax's Jacobian at (z + mean at the temperature) / 2: Heun's rule
-    where straight-through is Euler's. Exact for f that is quadratic in each variable at temperature 1, biased
-    otherwise; S evaluations of f, at hard samples only.
+    Straight-through of second order: $\pi_0$ is the mean, and $\pi_1$ carries the softmax's
+    Jacobian at (z + mean at the temperature) / 2: Heun's rule where straight-through is Euler's.
+    Exact for f that is quadratic in each variable at temperature 1, biased otherwise; S evaluations
+    of f, at hard samples only.
 
     Args:
         temperature: of the mean that stands beside z; 1 or more works best.
@@ -98,8 +110,8 @@ class ReinMax(Pathwise):
         >>> logits.grad.shape
         torch.Size([3])
 
-    Reference: Bridging Discrete and Backpropagation: Straight-Through and Beyond (Liu, Dong, Liu, Yu, Gao, 2023),
-    Algorithm 2, https://arxiv.org/abs/2304.08612
+    Reference: Bridging Discrete and Backpropagation: Straight-Through and Beyond (Liu, Dong, Liu,
+    Yu, Gao, 2023), Algorithm 2, https://arxiv.org/abs/2304.08612
     """
 
     temperature: float | Tensor = 1.0
@@ -112,8 +124,13 @@ class ReinMax(Pathwise):
         checks.check_temperature(self.temperature)
 
     def sample(
-        self, q: Any, sample_shape: tuple[int, ...] = (), *, generator: torch.Generator | None = None
+        self,
+        q: Any,
+        sample_shape: tuple[int, ...] = (),
+        *,
+        generator: torch.Generator | None = None,
     ) -> Tensor:
+        """Hard samples with a gradient of second order."""
         hard = q.sample(sample_shape, generator=generator)
         between = (hard + q.relax(0.0, self.temperature)) / 2
         return ops.reinmax(hard, q.tangent(q.mean), q.tangent(between))

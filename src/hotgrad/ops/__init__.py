@@ -1,7 +1,8 @@
 """Pure functions of tensors: the lowest floor, which every estimator and law is written on.
 
-Noise is an argument everywhere; only `hotgrad.ops.noise` draws it. So whatever is built on this floor is a
-deterministic function of (logits, noise) and can be tested by summing or integrating over its noise.
+Noise is an argument everywhere; only `hotgrad.ops.noise` draws it. So whatever is built on this
+floor is a deterministic function of (logits, noise) and can be tested by summing or integrating
+over its noise.
 """
 
 from hotgrad.ops.conditional import gumbel_given_outcome, logistic_given_outcome

@@ -1,7 +1,7 @@
 """Checks of what users pass in, each raising one clear `ValueError`.
 
-Shapes, dtypes and Python numbers are always checked. Values are looked at only where that is cheap and possible:
-not while compiling, not inside `torch.func` transforms.
+Shapes, dtypes and Python numbers are always checked. Values are looked at only where that is cheap
+and possible: not while compiling, not inside `torch.func` transforms.
 """
 
 import math
@@ -28,7 +28,8 @@ def check_temperature(temperature: float | Tensor, name: str = "temperature") ->
                 bad = temperature.detach()[~good].flatten()[0].item()
                 raise ValueError(f"{name} must be positive and finite everywhere, got {bad}.")
     elif isinstance(temperature, (int, float)) and not isinstance(temperature, bool):
-        if not (temperature > 0 and math.isfinite(temperature)):
+        # not math.isfinite, which torch.compile can't trace when the temperature is annealed
+        if not 0 < temperature < math.inf:
             raise ValueError(
                 f"{name} must be positive and finite, got {temperature}. "
                 "For hard samples use hard=True or a straight-through estimator instead of 0."

@@ -1,7 +1,7 @@
 """Noise conditional on the outcome it led to: given b, the noise whose hard sample is b.
 
-REBAR's z~ and Gumbel-Rao's inner samples are this noise. Both functions are differentiable in the logits: fresh,
-unconditional noise goes in, and the result is a smooth map of it.
+REBAR's z~ and Gumbel-Rao's inner samples are this noise. Both functions are differentiable in the
+logits: fresh, unconditional noise goes in, and the result is a smooth map of it.
 """
 
 import torch
@@ -12,8 +12,8 @@ from torch import Tensor
 def gumbel_given_outcome(logits: Tensor, outcome: Tensor, noise: Tensor) -> Tensor:
     """Gumbel noise conditional on argmax(logits + noise) being `outcome`'s category.
 
-    As an exponential race with rates p = softmax(logits): the winner w arrives at T ~ Exp(1), class i at
-    T + E_i / p_i. With E = exp(-noise) fresh, and noise_i = -log(p_i * arrival_i),
+    As an exponential race with rates p = softmax(logits): the winner w arrives at T ~ Exp(1), class
+    i at T + E_i / p_i. With E = exp(-noise) fresh, and noise_i = -log(p_i * arrival_i),
 
         noise_w = g_w - log p_w,      noise_i = -log(E_i + p_i E_w).
 
@@ -27,9 +27,7 @@ def gumbel_given_outcome(logits: Tensor, outcome: Tensor, noise: Tensor) -> Tens
     log_probs = logits.to(noise.dtype).log_softmax(-1)
     chosen = outcome > 0.5
     winner = torch.where(chosen, noise, -torch.inf).amax(-1, keepdim=True)
-    return torch.where(
-        chosen, winner - log_probs, -torch.logaddexp(-noise, log_probs - winner)
-    )
+    return torch.where(chosen, winner - log_probs, -torch.logaddexp(-noise, log_probs - winner))
 
 
 def logistic_given_outcome(logits: Tensor, outcome: Tensor, noise: Tensor) -> Tensor:
@@ -39,7 +37,8 @@ def logistic_given_outcome(logits: Tensor, outcome: Tensor, noise: Tensor) -> Te
 
         noise = s log(exp(s l + softplus(-s a)) + exp(-s a)),    a = logits.
 
-    Reference: REBAR (Tucker et al., 2017), appendix C, rewritten without uniforms so that neither tail saturates.
+    Reference: REBAR (Tucker et al., 2017), appendix C, rewritten without uniforms so that neither
+    tail saturates.
     """
     sign = torch.where(outcome > 0.5, 1.0, -1.0).to(noise.dtype)
     against = -sign * logits.to(noise.dtype)

@@ -1,13 +1,14 @@
 """Every random number of the library is drawn here: Gumbel and logistic noise with resolved tails.
 
-A float32 uniform has steps of 2^-24, so noise made from one can never let a class of probability 1e-9 win. Here
-an element is a signed 32-bit integer i plus a fraction s in (0, 1) that the elements of one call share:
+A float32 uniform has steps of 2^-24, so noise made from one can never let a class of probability
+1e-9 win. Here an element is a signed 32-bit integer i plus a fraction s in (0, 1) that the elements
+of one call share:
 
     w = (i + s) / 2^31,   uniform on (-1, 1), resolved to 2^-56 around 0.
 
-Marginally w is uniform to that resolution, because i and s are independent. Sharing s couples two elements only
-where both are closer to 0 than 2^-31 times a few, which is rarer than any probability that one float can hold. It halves the price:
-the bits are what drawing costs on a CPU.
+Marginally w is uniform to that resolution, because i and s are independent. Sharing s couples two
+elements only where both are closer to 0 than 2^-31 times a few, which is rarer than any probability
+that one float can hold. It halves the price: the bits are what drawing costs on a CPU.
 """
 
 import math
@@ -31,8 +32,8 @@ def draw_gumbel(
 ) -> Tensor:
     """Standard Gumbel noise, -log E with E ~ Exp(1).
 
-    E = -log1p(-|w|) keeps the lower tail of E, which decides whether a rare class wins, as fine as floats are.
-    float16 and bfloat16 get float32 noise.
+    E = -log1p(-|w|) keeps the lower tail of E, which decides whether a rare class wins, as fine as
+    floats are. float16 and bfloat16 get float32 noise.
     """
     w = _signed_uniform(shape, dtype, device, generator)
     # in place from here on: w is ours alone, and a pass less over the memory is a tenth of the time
@@ -48,7 +49,8 @@ def draw_logistic(
 ) -> Tensor:
     """Standard logistic noise, log u - log(1 - u), with both tails resolved.
 
-    The sign is the sign of w and the size is -logit(|w| / 2), so no tail is computed from a number near 1.
+    The sign is the sign of w and the size is -logit(|w| / 2), so no tail is computed from a number
+    near 1.
     """
     w = _signed_uniform(shape, dtype, device, generator)
     return torch.logit(w.abs().mul_(0.5)).copysign_(w)
@@ -69,7 +71,7 @@ def _signed_uniform(
     count = (size * bits + 63) // 64
     words = torch.randint(-(2**63), 2**63 - 1, (count,), device=device, generator=generator)
     fraction = torch.rand((), dtype=dtype, device=device, generator=generator)
-    # i + s is 0 only for s = 0 or 1; the largest sum rounds to 2^(bits-1), which the scale keeps below 1
+    # i + s is 0 only for s = 0 or 1; the largest rounds to 2^(bits-1), so the scale falls short of 1
     fraction = fraction.clamp(min=torch.finfo(dtype).eps / 4)
     scale = 2.0 ** (1 - bits) * (1 - torch.finfo(dtype).eps / 2)
     integers = words.view(word)[:size].view(tuple(shape))

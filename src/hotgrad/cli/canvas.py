@@ -1,0 +1,80 @@
+"""The look that all of a run's pictures share, and how one gets onto the disk.
+
+Figures are objects on a canvas of their own, never pyplot's: nothing global changes, and any
+thread may draw. Places are in pixels from the top left, so a picture's pixels are never resampled.
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+
+from hotgrad.files import written_whole
+
+INK, MUTED, GRID, PAPER = "#1b2333", "#667085", "#e7e5e0", "#ffffff"
+TRAIN, VALID = "#2f6db5", "#e0592a"
+# What isn't a number stands out.
+_GREYS = LinearSegmentedColormap.from_list("from ink to paper", ["#0d1322", "#fffdf8"])
+_SIGNED = LinearSegmentedColormap.from_list("around 0", ["#12406f", PAPER, "#b8391a"])
+GREYS, SIGNED = _GREYS.with_extremes(bad=VALID), _SIGNED.with_extremes(bad=MUTED)
+
+DPI = 200
+MARGIN = 64
+HEADER = 140
+
+TITLE_SIZE, LABEL_SIZE, TICK_SIZE = 11.0, 8.5, 7.5
+
+
+def sheet(width: int, height: int, title: str) -> Figure:
+    """A blank figure of so many pixels, with the title at its top left, shrunk if it's too long."""
+    figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI, facecolor=PAPER)
+    canvas = FigureCanvasAgg(figure)
+    text = write(figure, MARGIN, MARGIN, title, size=TITLE_SIZE, color=INK, va="top", weight="bold")
+    taken = text.get_window_extent(canvas.get_renderer()).width  # type: ignore[no-untyped-call]
+    text.set_fontsize(TITLE_SIZE * min(1.0, (width - 2 * MARGIN) / max(taken, 1.0)))
+    return figure
+
+
+def write(figure: Figure, left: float, top: float, content: str, **style: Any) -> Text:
+    """Text at a place in pixels; dollar signs in it are dollar signs."""
+    width, height = figure.get_size_inches() * DPI
+    return figure.text(left / width, 1 - top / height, content, parse_math=False, **style)
+
+
+def place(figure: Figure, left: float, top: float, width: float, height: float) -> Axes:
+    """Axes that cover a rectangle in pixels."""
+    across, down = figure.get_size_inches() * DPI
+    return figure.add_axes(
+        (left / across, 1 - (top + height) / down, width / across, height / down)
+    )
+
+
+def quieten(axes: Axes) -> None:
+    """Leaves of the axes what is needed to read off a value."""
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(GRID)
+    axes.tick_params(colors=MUTED, labelsize=TICK_SIZE, length=3, width=0.6)
+    labels: tuple[Artist, ...] = (axes.xaxis.label, axes.yaxis.label)
+    for label in labels:
+        label.set(color=MUTED, fontsize=LABEL_SIZE)
+
+
+def save(figure: Figure, path: str | os.PathLike[str]) -> None:
+    """Writes a PNG beside its final place, then renames it: readers never see half a picture.
+
+    Raises:
+        ValueError: the folder doesn't exist.
+    """
+    path = Path(path)
+    if not path.parent.is_dir():
+        raise ValueError(
+            f"can't write {path}: {path.parent} is no folder. Expected one that exists; make it."
+        )
+    with written_whole(path) as draft:
+        figure.savefig(draft, format="png", dpi=DPI)

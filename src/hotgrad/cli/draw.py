@@ -1,0 +1,95 @@
+"""`hotgrad draw`: samples of a choice on the terminal, hard or relaxed."""
+
+import json
+from typing import Annotated
+
+import torch
+import typer
+from rich.table import Table
+from torch import Tensor
+
+from hotgrad import distributions
+from hotgrad.cli.progress import console
+from hotgrad.estimators import GumbelSoftmax
+from hotgrad.ops.checks import check_count
+
+BAR = 12
+
+
+def draw(
+    probs: Annotated[
+        str | None, typer.Option(help="Probabilities that sum to 1.", metavar="P,P,..")
+    ] = None,
+    logits: Annotated[
+        str | None, typer.Option(help="Log-probabilities up to a constant, instead.", metavar="A,A,..")
+    ] = None,
+    count: Annotated[int, typer.Option("--count", "-n", help="How many samples.")] = 5,
+    temperature: Annotated[
+        float | None,
+        typer.Option(help="Relax at this temperature; hard one-hot vectors without it.", metavar="T"),
+    ] = None,
+    bits: Annotated[
+        bool, typer.Option("--bits", help="Independent bits instead of one category.")
+    ] = False,
+    seed: Annotated[int | None, typer.Option(help="For the same samples again.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")] = False,
+) -> None:
+    """Draw one-hot vectors (or bits) and look at them.
+
+    Try `hotgrad draw --probs 0.5,0.3,0.2 -n 5`, then add `--temperature 0.5`.
+    """
+    check_count(count, "--count")
+    if (probs is None) == (logits is None):
+        raise ValueError("Give either --probs or --logits, such as --probs 0.5,0.3,0.2.")
+    law = distributions.Bernoulli if bits else distributions.OneHotCategorical
+    name, text = ("probs", probs) if probs is not None else ("logits", logits)
+    q = law(**{name: _numbers(name, str(text))}, validate_args=True)
+    if bits:
+        q = q.to_event(1)
+    generator = torch.Generator()
+    if seed is None:
+        generator.seed()
+    else:
+        generator.manual_seed(seed)
+    if temperature is None:
+        samples = q.sample((count,), generator=generator)
+    else:
+        samples = GumbelSoftmax(temperature).sample(q, (count,), generator=generator)
+    if as_json:
+        record = {
+            "law": law.__name__,
+            "mean": q.mean.tolist(),
+            "temperature": temperature,
+            "samples": samples.tolist(),
+        }
+        typer.echo(json.dumps(record))
+    else:
+        console.print(_table(q.mean, samples, temperature))
+
+
+def _numbers(name: str, text: str) -> Tensor:
+    try:
+        return torch.tensor([float(part) for part in text.split(",")], dtype=torch.float64)
+    except ValueError:
+        raise ValueError(
+            f"--{name} takes numbers with commas between, such as 0.5,0.3,0.2; got {text!r}."
+        ) from None
+
+
+def _table(mean: Tensor, samples: Tensor, temperature: float | None) -> Table:
+    kind = "hard" if temperature is None else f"relaxed at temperature {temperature:g}"
+    table = Table(title=f"{len(samples)} samples, {kind}")
+    table.add_column("", justify="right")
+    for probability in mean.tolist():
+        table.add_column(f"p = {probability:.4g}", min_width=BAR)
+    for number, sample in enumerate(samples.tolist(), 1):
+        table.add_row(str(number), *(_bar(value, temperature is None) for value in sample))
+    table.add_section()
+    table.add_row("mean", *(f"{value:.3f}" for value in samples.mean(0).tolist()))
+    return table
+
+
+def _bar(value: float, hard: bool) -> str:
+    full = round(value * BAR / 2)
+    blocks = "█" * full + "[dim]" + "░" * (BAR // 2 - full) + "[/dim]"
+    return f"{blocks} {value:.0f}" if hard else f"{blocks} {value:.3f}"

@@ -1,0 +1,47 @@
+"""`hotgrad generate RUN`: new items from codes of the prior."""
+
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import torch
+import typer
+
+from hotgrad import vae
+from hotgrad.cli.plots import save_samples
+from hotgrad.cli.progress import console
+from hotgrad.cli.runs import RunArgument
+from hotgrad.files import written_whole
+from hotgrad.ops.checks import check_count
+
+
+def generate(
+    run: RunArgument,
+    count: Annotated[int, typer.Option("--count", "-n", help="How many.")] = 64,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="A .png to look at or a .npy of values. [default: RUN/generated.png]", metavar="FILE"
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the codes.")] = 0,
+) -> None:
+    """Draw codes from the prior and decode them."""
+    check_count(count, "--count")
+    folder = vae.RunFolder.open(run)
+    _, shape = folder.read_config()
+    model = vae.load(run)
+    target = out or run / "generated.png"
+    if target.suffix not in (".png", ".npy"):
+        raise ValueError(f"--out ends in .png or .npy, got {target}.")
+    if not target.parent.is_dir():
+        raise ValueError(f"There is no folder {target.parent}.")
+    with torch.no_grad():
+        items = model.generate(count, generator=torch.Generator().manual_seed(seed))
+    items = items.unflatten(-1, shape)
+    if target.suffix == ".png":
+        save_samples(target, items, title=f"{count} items drawn from the prior")
+    else:
+        with written_whole(target) as temporary, temporary.open("wb") as file:
+            np.save(file, items.numpy(), allow_pickle=False)
+    console.print(f"{count} items in {target}", soft_wrap=True, highlight=False)

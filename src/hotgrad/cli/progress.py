@@ -1,0 +1,76 @@
+"""Progress bars: training with its bound and temperature, and anything that counts."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+from hotgrad.vae import Progress as TrainingProgress
+
+console = Console()
+
+REDRAW_EVERY = 20
+"""Steps between updates of the bar: a step may be shorter than drawing it."""
+
+
+class Counter(Protocol):
+    """Called with (done, total)."""
+
+    def __call__(self, done: int, total: int, /) -> None: ...
+
+
+@contextmanager
+def training_bar(label: str) -> Iterator[Callable[[TrainingProgress], None]]:
+    """A bar with epoch, bound, temperature and the time that is left; it fits 80 columns."""
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=16),
+        TextColumn("epoch {task.fields[epoch]}/{task.fields[epochs]}"),
+        TextColumn("[bold]ELBO {task.fields[elbo]:.2f}[/bold]"),
+        TextColumn("temp. {task.fields[temperature]:.2f}"),
+        TimeRemainingColumn(elapsed_when_finished=True),
+        console=console,
+    ) as bar:
+        task = bar.add_task(label, total=None, epoch=0, epochs=0, elbo=float("nan"), temperature=0)
+
+        def update(at: TrainingProgress) -> None:
+            if at.step % REDRAW_EVERY and at.step != at.total_steps:
+                return
+            bar.update(
+                task,
+                total=at.total_steps,
+                completed=at.step,
+                epoch=at.epoch + 1,
+                epochs=at.epochs,
+                elbo=at.elbo,
+                temperature=at.temperature,
+            )
+
+        yield update
+
+
+@contextmanager
+def counting_bar(label: str) -> Iterator[Counter]:
+    """A bar that counts items."""
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+    ) as bar:
+        task = bar.add_task(label, total=None)
+
+        def update(done: int, total: int, /) -> None:
+            bar.update(task, completed=done, total=total)
+
+        yield update

@@ -1,0 +1,163 @@
+"""`hotgrad train`: every setting of a run as an option, then the loop, then the pictures."""
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from hotgrad import vae
+from hotgrad.cli.pictures import draw_pictures
+from hotgrad.cli.progress import console, training_bar
+
+DEFAULT = vae.Config()
+DATA, MODEL, GRADIENT, TRAINING, RUN = "Data", "Model", "Gradient", "Training", "Run"
+
+
+def _option(panel: str, text: str, *names: str, metavar: str | None = None) -> Any:
+    return typer.Option(*names, help=text, rich_help_panel=panel, metavar=metavar)
+
+
+def _one_of(panel: str, name: str, text: str = "") -> Any:
+    """An option whose help lists the values that the configuration knows."""
+    return _option(panel, f"{text}{', '.join(vae.CHOICES[name])}.", metavar="NAME")
+
+
+def train(
+    context: typer.Context,
+    data: Annotated[
+        str,
+        _option(DATA, "digits, mnist, binarized-mnist, or a .npy or .npz file.", metavar="NAME"),
+    ] = DEFAULT.data,
+    data_dir: Annotated[
+        str | None, _option(DATA, "Folder with mnist or binarized-mnist in it.", metavar="DIR")
+    ] = DEFAULT.data_dir,
+    column: Annotated[
+        str | None, _option(DATA, "Array to take from an .npz file.", metavar="NAME")
+    ] = DEFAULT.column,
+    targets: Annotated[
+        str, _one_of(DATA, "targets", "Grey as is, binarised anew each time, or at 0.5: ")
+    ] = DEFAULT.targets,
+    corruption: Annotated[
+        str, _one_of(DATA, "corruption", "Denoising, what the encoder's input suffers: ")
+    ] = DEFAULT.corruption,
+    corruption_level: Annotated[
+        float, _option(DATA, "Share of masked values, or the noise's standard deviation.")
+    ] = DEFAULT.corruption_level,
+    latent: Annotated[str, _one_of(MODEL, "latent", "Kind of code: ")] = DEFAULT.latent,
+    num_latents: Annotated[int, _option(MODEL, "Latent variables or bits.")] = DEFAULT.num_latents,
+    num_categories: Annotated[
+        int, _option(MODEL, "Categories of each variable (categorical).")
+    ] = DEFAULT.num_categories,
+    network: Annotated[str, _one_of(MODEL, "network")] = DEFAULT.network,
+    hidden: Annotated[
+        str, _option(MODEL, "Hidden widths of the MLP, from the data inwards.", metavar="N,N,..")
+    ] = ",".join(map(str, DEFAULT.hidden)),
+    likelihood: Annotated[
+        str, _one_of(MODEL, "likelihood", "For values in [0, 1], or for any: ")
+    ] = DEFAULT.likelihood,
+    prior: Annotated[str, _one_of(MODEL, "prior")] = DEFAULT.prior,
+    estimator: Annotated[str, _one_of(GRADIENT, "estimator")] = DEFAULT.estimator,
+    baseline: Annotated[
+        str, _one_of(GRADIENT, "baseline", "Of score-function: ")
+    ] = DEFAULT.baseline,
+    num_samples: Annotated[
+        int, _option(GRADIENT, "Codes drawn for each item in a step.")
+    ] = DEFAULT.num_samples,
+    kl: Annotated[
+        str, _one_of(GRADIENT, "kl", "Between the discrete laws, or between relaxed densities: ")
+    ] = DEFAULT.kl,
+    prior_temperature: Annotated[
+        float, _option(GRADIENT, "Of the prior (--kl concrete).")
+    ] = DEFAULT.prior_temperature,
+    schedule: Annotated[
+        str, _one_of(GRADIENT, "schedule", "Of the temperature: ")
+    ] = DEFAULT.schedule,
+    temperature: Annotated[
+        float, _option(GRADIENT, "Temperature at the start.")
+    ] = DEFAULT.temperature,
+    min_temperature: Annotated[
+        float, _option(GRADIENT, "Temperature at the end.")
+    ] = DEFAULT.min_temperature,
+    anneal_rate: Annotated[
+        float, _option(GRADIENT, "Decay a step (--schedule exponential).")
+    ] = DEFAULT.anneal_rate,
+    anneal_every: Annotated[
+        int, _option(GRADIENT, "Steps between changes (--schedule exponential).")
+    ] = DEFAULT.anneal_every,
+    epochs: Annotated[int, _option(TRAINING, "Passes over the training data.")] = DEFAULT.epochs,
+    batch_size: Annotated[
+        int, _option(TRAINING, "Items a step on each device.")
+    ] = DEFAULT.batch_size,
+    optimizer: Annotated[
+        str, _one_of(TRAINING, "optimizer", "sgd has momentum 0.9: ")
+    ] = DEFAULT.optimizer,
+    learning_rate: Annotated[
+        float, _option(TRAINING, "Of the optimiser.")
+    ] = DEFAULT.learning_rate,
+    seed: Annotated[
+        int, _option(TRAINING, "On a CPU the same seed gives the same weights, bit for bit.")
+    ] = DEFAULT.seed,
+    accelerator: Annotated[
+        str, _option(TRAINING, "auto, cpu, cuda or mps.", metavar="NAME")
+    ] = DEFAULT.accelerator,
+    devices: Annotated[int, _option(TRAINING, "How many.")] = DEFAULT.devices,
+    precision: Annotated[
+        str, _option(TRAINING, "32-true, bf16-mixed, 16-mixed or 64-true.", metavar="NAME")
+    ] = DEFAULT.precision,
+    out: Annotated[
+        Path | None,
+        _option(RUN, "Folder of the run, a new one. [default: runs/DATA-LATENT]", metavar="DIR"),
+    ] = None,
+    resume: Annotated[
+        bool, _option(RUN, "Go on with the run in --out, as it was set up.", "--resume")
+    ] = False,
+    tensorboard: Annotated[
+        bool, _option(RUN, "Also write TensorBoard's events.", "--tensorboard")
+    ] = False,
+) -> None:
+    """Train a discrete autoencoder; leave a folder with its model, metrics and pictures.
+
+    Start with `hotgrad train`, then change one thing: `hotgrad train --estimator reinmax`.
+    """
+    fields = {field.name for field in dataclasses.fields(vae.Config)}
+    given = {name: value for name, value in context.params.items() if name in fields}
+    given["hidden"] = _widths(hidden)
+    if resume:
+        if out is None:
+            raise ValueError("--resume needs --out, the folder of the run to go on with.")
+        stored, _ = vae.RunFolder.open(out).read_config()
+        typed = {name: value for name, value in given.items() if _was_typed(context, name)}
+        config = dataclasses.replace(stored, **typed)
+    else:
+        config = vae.Config(**given)
+    folder = out or Path("runs") / f"{Path(config.data).stem}-{config.latent}"
+    dataset = vae.load_dataset(config.data, data_dir=config.data_dir, column=config.column)
+    with training_bar(dataset.name) as listener:
+        model = vae.train(
+            config,
+            folder,
+            resume=resume,
+            dataset=dataset,
+            listener=listener,
+            tensorboard=tensorboard,
+        )
+    draw_pictures(vae.RunFolder(folder), model, dataset)
+    console.print(f"[bold]{folder}[/bold] holds", soft_wrap=True)
+    for file in sorted(path.name for path in folder.iterdir() if path.is_file()):
+        console.print(f"  {file}", highlight=False)
+    console.print(f"Next: hotgrad evaluate {folder}", soft_wrap=True, highlight=False)
+
+
+def _widths(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(width) for width in text.split(","))
+    except ValueError:
+        raise ValueError(
+            f"--hidden takes whole numbers with commas between, such as 512,256; got {text!r}."
+        ) from None
+
+
+def _was_typed(context: typer.Context, name: str) -> bool:
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"

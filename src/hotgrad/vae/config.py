@@ -1,0 +1,136 @@
+"""Everything that defines a run, in one frozen dataclass that checks itself and travels as JSON."""
+
+import dataclasses
+import difflib
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from hotgrad import schedules
+from hotgrad.estimators import ESTIMATORS, has_temperature
+from hotgrad.ops.checks import check_count, check_temperature
+
+CHOICES: dict[str, tuple[str, ...]] = {
+    "latent": ("categorical", "bernoulli"),
+    "network": ("linear", "mlp", "conv"),
+    "likelihood": ("bernoulli", "gaussian"),
+    "targets": ("grey", "dynamic", "threshold"),
+    "prior": ("uniform", "learned"),
+    "kl": ("analytic", "concrete"),
+    "estimator": tuple(ESTIMATORS),
+    "baseline": ("leave-one-out", "none", "moving-average", "learned"),
+    "schedule": ("constant", "exponential", "linear", "cosine"),
+    "corruption": ("none", "mask", "gaussian"),
+    "optimizer": ("adam", "sgd"),
+}
+
+
+@dataclass(frozen=True)
+class Config:
+    """A run of the discrete autoencoder; the defaults suit the bundled digits."""
+
+    data: str = "digits"
+    data_dir: str | None = None
+    column: str | None = None
+    targets: str = "grey"
+    corruption: str = "none"
+    corruption_level: float = 0.25
+
+    latent: str = "categorical"
+    num_latents: int = 20
+    num_categories: int = 10
+    network: str = "mlp"
+    hidden: tuple[int, ...] = (256,)
+    likelihood: str = "bernoulli"
+    prior: str = "uniform"
+
+    estimator: str = "gumbel-softmax"
+    baseline: str = "leave-one-out"
+    num_samples: int = 1
+    kl: str = "analytic"
+    prior_temperature: float = 0.5
+    schedule: str = "exponential"
+    temperature: float = 1.0
+    min_temperature: float = 0.5
+    anneal_rate: float = 1e-4
+    anneal_every: int = 500
+
+    epochs: int = 100
+    batch_size: int = 100
+    optimizer: str = "adam"
+    learning_rate: float = 1e-3
+    seed: int = 0
+    accelerator: str = "auto"
+    devices: int = 1
+    precision: str = "32-true"
+
+    def __post_init__(self) -> None:
+        for name, known in CHOICES.items():
+            _check_choice(name, getattr(self, name), known)
+        for name in ("num_latents", "num_samples", "epochs", "batch_size", "anneal_every", "devices"):
+            check_count(getattr(self, name), name)
+        check_count(self.num_categories, "num_categories", minimum=2)
+        check_count(self.seed, "seed", minimum=0)
+        for width in self.hidden:
+            check_count(width, "a width in hidden")
+        for name in ("temperature", "min_temperature", "prior_temperature"):
+            check_temperature(getattr(self, name), name)
+        if not (self.learning_rate > 0 and math.isfinite(self.learning_rate)):
+            raise ValueError(f"learning_rate must be positive, got {self.learning_rate}.")
+        if not 0 < self.corruption_level <= 1:
+            raise ValueError(f"corruption_level must be in (0, 1], got {self.corruption_level}.")
+        if self.kl == "concrete" and self.estimator != "gumbel-softmax":
+            raise ValueError(
+                "kl=concrete scores relaxed samples, which only estimator=gumbel-softmax draws; "
+                f"got estimator={self.estimator}. Use kl=analytic."
+            )
+        loo = self.estimator == "score-function" and self.baseline == "leave-one-out"
+        if loo and self.num_samples < 2:
+            raise ValueError(
+                "score-function with the leave-one-out baseline needs num_samples of at least 2, got 1. "
+                "Use num_samples=2 or another baseline, such as moving-average."
+            )
+        if self.targets != "grey" and self.likelihood == "gaussian":
+            raise ValueError(
+                f"targets={self.targets} makes binary targets, which need likelihood=bernoulli."
+            )
+        self.make_schedule(1)
+
+    def make_schedule(self, total_steps: int) -> "Schedule":
+        """The temperature as a function of the step; linear and cosine span the whole run."""
+        if self.schedule == "constant":
+            return schedules.Constant(self.temperature)
+        if self.schedule == "exponential":
+            return schedules.Exponential(
+                self.temperature, self.anneal_rate, self.min_temperature, self.anneal_every
+            )
+        shape = schedules.Linear if self.schedule == "linear" else schedules.Cosine
+        return shape(self.temperature, self.min_temperature, max(total_steps, 1))
+
+    @property
+    def anneals(self) -> bool:
+        """Whether the estimator has a temperature at all."""
+        return has_temperature(ESTIMATORS[self.estimator])
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "Config":
+        """From JSON; unknown keys are refused."""
+        known = {field.name for field in dataclasses.fields(cls)}
+        unknown = sorted(set(values) - known)
+        if unknown:
+            raise ValueError(f"Unknown settings: {', '.join(unknown)}. Known: {', '.join(sorted(known))}.")
+        return cls(**{**values, "hidden": tuple(values.get("hidden", cls.hidden))})
+
+
+Schedule = schedules.Constant | schedules.Exponential | schedules.Linear | schedules.Cosine
+
+
+def _check_choice(name: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        close = difflib.get_close_matches(str(value), known, 1)
+        hint = f" Did you mean {close[0]}?" if close else ""
+        raise ValueError(f"Unknown {name} {value!r}.{hint} Known: {', '.join(known)}.")

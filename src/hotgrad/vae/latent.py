@@ -1,0 +1,89 @@
+"""The latent codes: how logits become a law, its relaxation and a flat vector for the decoder.
+
+A new kind of code is a class with these members and a line in `make_latent`.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import Tensor
+
+from hotgrad.distributions import (
+    Bernoulli,
+    BinaryConcrete,
+    Concrete,
+    Independent,
+    OneHotCategorical,
+)
+
+
+class Latent(Protocol):
+    """What the model asks of a code."""
+
+    @property
+    def event_shape(self) -> tuple[int, ...]:
+        """Of one code."""
+
+    @property
+    def size(self) -> int:
+        """How many logits a code has, and how long it is when flat."""
+
+    def law(self, logits: Tensor) -> Independent:
+        """The law of the code, from logits `(*batch, size)`."""
+
+    def relaxed(self, logits: Tensor, temperature: float | Tensor) -> Independent:
+        """Its relaxation with a density, for the Concrete KL."""
+
+
+@dataclass(frozen=True)
+class CategoricalLatent:
+    """`variables` one-hot vectors of `categories` each."""
+
+    variables: int
+    categories: int
+
+    @property
+    def event_shape(self) -> tuple[int, ...]:
+        return (self.variables, self.categories)
+
+    @property
+    def size(self) -> int:
+        return self.variables * self.categories
+
+    def law(self, logits: Tensor) -> Independent:
+        logits = logits.unflatten(-1, self.event_shape)
+        return OneHotCategorical(logits=logits, validate_args=False).to_event(1)
+
+    def relaxed(self, logits: Tensor, temperature: float | Tensor) -> Independent:
+        logits = logits.unflatten(-1, self.event_shape)
+        return Concrete(temperature, logits=logits, validate_args=False).to_event(1)
+
+
+@dataclass(frozen=True)
+class BernoulliLatent:
+    """`variables` bits."""
+
+    variables: int
+
+    @property
+    def event_shape(self) -> tuple[int, ...]:
+        return (self.variables,)
+
+    @property
+    def size(self) -> int:
+        return self.variables
+
+    def law(self, logits: Tensor) -> Independent:
+        return Bernoulli(logits=logits, validate_args=False).to_event(1)
+
+    def relaxed(self, logits: Tensor, temperature: float | Tensor) -> Independent:
+        return BinaryConcrete(temperature, logits=logits, validate_args=False).to_event(1)
+
+
+def make_latent(kind: str, num_latents: int, num_categories: int) -> Latent:
+    """The code that a configuration names."""
+    if kind == "categorical":
+        return CategoricalLatent(num_latents, num_categories)
+    if kind == "bernoulli":
+        return BernoulliLatent(num_latents)
+    raise ValueError(f"Unknown latent {kind!r}. Known: categorical, bernoulli.")

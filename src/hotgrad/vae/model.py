@@ -1,0 +1,165 @@
+"""The discrete variational autoencoder: an encoder, a code's law, a decoder, and the two terms of the bound."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import kl_divergence
+
+from hotgrad.distributions import Independent
+from hotgrad.estimators import Estimator, GumbelSoftmax
+from hotgrad.expectation import expectation
+from hotgrad.vae.config import Config
+from hotgrad.vae.latent import Latent, make_latent
+from hotgrad.vae.likelihood import Likelihood, make_likelihood
+from hotgrad.vae.networks import make_decoder, make_encoder
+
+
+class Elbo(NamedTuple):
+    """The two terms of the evidence lower bound, each `(*batch,)` in nats."""
+
+    reconstruction: Tensor
+    """E_q[log p(x given z)]."""
+    kl: Tensor
+    """KL(q(z given x) || p(z))."""
+
+    @property
+    def value(self) -> Tensor:
+        """The bound: reconstruction less KL."""
+        return self.reconstruction - self.kl
+
+
+class VAE(nn.Module):
+    r"""Autoencoder with a discrete code: $\log p(x) \ge E_{q(z|x)}[\log p(x|z)] - KL(q(z|x) \| p(z))$.
+
+    Args:
+        encoder: `(*batch, items) -> (*batch, latent.size)` logits.
+        decoder: `(*batch, latent.size) -> (*batch, items)`, what the likelihood reads.
+        latent: the kind of code, `CategoricalLatent(20, 10)` or `BernoulliLatent(200)`.
+        likelihood: `BernoulliLikelihood()` or `GaussianLikelihood()`.
+        learned_prior: learn the prior's logits instead of leaving it uniform.
+
+    Example:
+        >>> from hotgrad import vae
+        >>> latent = vae.CategoricalLatent(4, 3)
+        >>> model = vae.VAE(torch.nn.Linear(8, 12), torch.nn.Linear(12, 8), latent, vae.BernoulliLikelihood())
+        >>> terms = model(torch.rand(5, 8), hg.GumbelSoftmax(0.5))
+        >>> terms.reconstruction.shape, terms.kl.shape
+        (torch.Size([5]), torch.Size([5]))
+    """
+
+    prior_logits: Tensor
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        decoder: nn.Module,
+        latent: Latent,
+        likelihood: Likelihood,
+        *,
+        learned_prior: bool = False,
+    ) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.decoder = decoder
+        self.latent = latent
+        self.likelihood = likelihood
+        zeros = torch.zeros(latent.size)
+        if learned_prior:
+            self.prior_logits = nn.Parameter(zeros)
+        else:
+            self.register_buffer("prior_logits", zeros)
+
+    def encode(self, x: Tensor) -> Independent:
+        """q(z given x)."""
+        return self.latent.law(self.encoder(x))
+
+    def prior(self) -> Independent:
+        """p(z)."""
+        return self.latent.law(self.prior_logits)
+
+    def decode(self, z: Tensor) -> Tensor:
+        """The decoder's outputs for codes `(*batch, *event)`."""
+        return self.decoder(z.flatten(z.ndim - len(self.latent.event_shape)))
+
+    def log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
+        """log p(x given z), `(num_samples, *batch)` for z with a leading sample dimension."""
+        return self.likelihood.log_prob(x, self.decode(z))
+
+    def forward(
+        self,
+        x: Tensor,
+        estimator: Estimator,
+        *,
+        target: Tensor | None = None,
+        num_samples: int = 1,
+        generator: torch.Generator | None = None,
+    ) -> Elbo:
+        """The bound with the analytic KL between the discrete laws.
+
+        With an estimator that relaxes f the reconstruction is relaxed too; that trains well and is *not* a bound.
+
+        Args:
+            x: what the encoder sees, `(batch, items)`.
+            estimator: of the reconstruction's gradient.
+            target: what is reconstructed, if not x (denoising).
+            num_samples: codes for each item.
+            generator: the source of randomness.
+        """
+        q = self.encode(x)
+        target = x if target is None else target
+        reconstruction = expectation(
+            lambda z: self.log_likelihood(target, z),
+            q,
+            estimator,
+            num_samples=num_samples,
+            generator=generator,
+        )
+        return Elbo(reconstruction, kl_divergence(q, self.prior()))
+
+    def concrete_elbo(
+        self,
+        x: Tensor,
+        estimator: GumbelSoftmax,
+        *,
+        prior_temperature: float,
+        target: Tensor | None = None,
+        num_samples: int = 1,
+        generator: torch.Generator | None = None,
+    ) -> Elbo:
+        """A true bound for the relaxed model: both terms at the same Concrete samples, KL between Concrete densities.
+
+        The Concrete Distribution (Maddison, Mnih, Teh, 2016), Eq. 20.
+        """
+        q = self.latent.relaxed(self.encoder(x), estimator.temperature)
+        prior = self.latent.relaxed(self.prior_logits, prior_temperature)
+        sample = q.rsample_with_twin((num_samples,), generator=generator)
+        reconstruction = self.log_likelihood(x if target is None else target, sample.value)
+        kl = q.log_prob(sample) - prior.log_prob(sample)  # type: ignore[arg-type]
+        return Elbo(reconstruction.mean(0), kl.mean(0))
+
+    def generate(self, num_items: int, *, generator: torch.Generator | None = None) -> Tensor:
+        """Expected items of codes drawn from the prior, `(num_items, items)`."""
+        z = self.prior().sample((num_items,), generator=generator)
+        return self.likelihood.mean(self.decode(z))
+
+    def reconstruct(self, x: Tensor) -> Tensor:
+        """Expected items of the likeliest codes."""
+        return self.likelihood.mean(self.decode(self.encode(x).mode))
+
+
+def build_model(config: Config, shape: tuple[int, ...]) -> VAE:
+    """The model that a configuration describes, for items of this shape.
+
+    Its weights depend on the configuration's seed alone; torch's global generator is left as it was.
+    """
+    latent = make_latent(config.latent, config.num_latents, config.num_categories)
+    with torch.random.fork_rng(devices=[]):
+        torch.random.default_generator.manual_seed(config.seed)
+        return VAE(
+            make_encoder(config.network, shape, config.hidden, latent.size),
+            make_decoder(config.network, shape, config.hidden, latent.size),
+            latent,
+            make_likelihood(config.likelihood),
+            learned_prior=config.prior == "learned",
+        )

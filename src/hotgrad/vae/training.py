@@ -1,0 +1,236 @@
+"""Training: one loop on Lightning Fabric, which brings devices, precision and several machines.
+
+A run is a function of its configuration. Each epoch draws its order and its noise from streams seeded by (seed, epoch),
+and a checkpoint closes each epoch; so a run that was killed goes on to the very same weights.
+"""
+
+import hashlib
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import lightning_fabric
+import torch
+from torch import Tensor, nn
+
+from hotgrad.vae.bound import elbo
+from hotgrad.vae.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from hotgrad.vae.config import Config
+from hotgrad.vae.data import Dataset, iterate_batches, load_dataset
+from hotgrad.vae.events import open_writer, write_rows
+from hotgrad.vae.inputs import check_fits, corrupt, make_targets
+from hotgrad.vae.model import VAE, Elbo
+from hotgrad.vae.run import Row, RunFolder
+from hotgrad.vae.trainee import build_trainee
+
+VALIDATION_BATCH = 1000
+
+
+class Progress(NamedTuple):
+    """Where training stands, given to a listener after every step."""
+
+    epoch: int
+    epochs: int
+    step: int
+    total_steps: int
+    elbo: float
+    temperature: float
+
+
+class NonFiniteLossError(ValueError):
+    """The loss became NaN or infinite; the run's last good checkpoint is kept."""
+
+
+def train(
+    config: Config,
+    out: str | Path,
+    *,
+    resume: bool = False,
+    dataset: Dataset | None = None,
+    listener: Callable[[Progress], None] = lambda progress: None,
+    tensorboard: bool = False,
+) -> VAE:
+    """Train the autoencoder that `config` describes and leave the run in the folder `out`.
+
+    Args:
+        config: the run; with `resume` it must be the one that the folder holds.
+        out: a folder that doesn't exist yet, or an unfinished run with `resume`.
+        resume: go on from the folder's last checkpoint.
+        dataset: in place of the one that `config.data` names.
+        listener: called after every step.
+        tensorboard: write TensorBoard's events too.
+
+    Returns:
+        The trained model, in evaluation mode.
+
+    Raises:
+        ValueError: the folder exists (or doesn't, with `resume`), the data is missing or doesn't fit.
+        NonFiniteLossError: the loss became NaN or infinite.
+    """
+    fabric = lightning_fabric.Fabric(
+        accelerator=config.accelerator, devices=config.devices, precision=config.precision
+    )
+    fabric.launch()
+    data = dataset or load_dataset(config.data, data_dir=config.data_dir, column=config.column)
+    check_fits(data, config)
+    trainee, optimizer = fabric.setup(*build_trainee(config, data.shape))
+    folder = _open_folder(fabric, config, Path(out), data.shape, resume)
+    start = Checkpoint(epoch=0, step=0, trainee={}, optimizer={}, rows=[])
+    if folder.checkpoint_file.is_file():
+        start = load_checkpoint(folder.checkpoint_file, fabric.device)
+        trainee.load_state_dict(start["trainee"])
+        optimizer.load_state_dict(start["optimizer"])
+    rows, step = start["rows"], start["step"]
+    batch_size = config.batch_size * fabric.world_size
+    total_steps = math.ceil(len(data.train) / batch_size) * config.epochs
+    schedule = config.make_schedule(total_steps)
+    train_data, valid_data = data.train.to(fabric.device), data.valid.to(fabric.device)
+    writer = open_writer(folder.path / "tensorboard") if tensorboard and fabric.is_global_zero else None
+
+    for epoch in range(start["epoch"], config.epochs):
+        began = time.perf_counter()
+        order = _stream("order", config.seed, epoch)
+        noise = _stream("noise", config.seed, epoch, fabric.global_rank, device=fabric.device)
+        sums = torch.zeros(2, device=fabric.device, dtype=torch.float64)
+        trainee.train()
+        for batch in iterate_batches(train_data, batch_size, generator=order, shuffle=True):
+            target = make_targets(
+                batch[fabric.global_rank :: fabric.world_size], config.targets, noise
+            )
+            visible = corrupt(target, config.corruption, config.corruption_level, noise)
+            temperature = schedule(step)
+            terms: Elbo = trainee(visible, target, temperature, noise)
+            loss = -terms.value.mean()
+            if not math.isfinite(bound := -loss.item()):
+                raise _non_finite(folder, config, data.shape, f"the loss is {-bound} at step {step}")
+            optimizer.zero_grad()
+            fabric.backward(loss)
+            optimizer.step()
+            sums += torch.stack([terms.reconstruction.sum(), terms.kl.sum()]).detach()
+            step += 1
+            listener(Progress(epoch, config.epochs, step, total_steps, bound, temperature))
+        means = fabric.all_reduce(sums, reduce_op="sum") / len(train_data)
+        checked = _validate(trainee.module.model, valid_data, config)
+        if not math.isfinite(sum(checked)):
+            raise _non_finite(
+                folder, config, data.shape, f"the validation bound is not finite after step {step}"
+            )
+        seconds = time.perf_counter() - began
+        for split, terms_of_split in (("train", tuple(means.tolist())), ("valid", checked)):
+            rows.append(_row(step, epoch + 1, split, terms_of_split, temperature, seconds))
+        if fabric.is_global_zero:
+            _close_epoch(folder, trainee, optimizer, rows, epoch + 1, step)
+        if writer is not None:
+            write_rows(writer, rows[-2:])
+
+    if writer is not None:
+        writer.close()
+    model: VAE = trainee.module.model
+    if fabric.is_global_zero:
+        folder.write_model(model)
+    fabric.barrier()
+    return model.eval()
+
+
+def _open_folder(
+    fabric: lightning_fabric.Fabric,
+    config: Config,
+    path: Path,
+    shape: tuple[int, ...],
+    resume: bool,
+) -> RunFolder:
+    """A new folder, or the one to go on with; made by one process, for all."""
+    if not resume:
+        folder = RunFolder.create(path, config, shape) if fabric.is_global_zero else RunFolder(path)
+        fabric.barrier()
+        return folder
+    folder = RunFolder.open(path)
+    stored, stored_shape = folder.read_config()
+    if stored != config:
+        changed = [key for key, value in stored.to_dict().items() if value != config.to_dict()[key]]
+        raise ValueError(
+            f"{path} was started with other settings ({', '.join(changed)}); "
+            "a resumed run keeps those it was started with."
+        )
+    if stored_shape != shape:
+        raise ValueError(f"{path} was trained on items of shape {stored_shape}, the data has {shape}.")
+    return folder
+
+
+def _stream(
+    purpose: str, *numbers: int, device: torch.device | str = "cpu"
+) -> torch.Generator:
+    """A generator whose seed depends on nothing but these words."""
+    digest = hashlib.blake2b(repr((purpose, numbers)).encode(), digest_size=8).digest()
+    return torch.Generator(device).manual_seed(int.from_bytes(digest) >> 1)
+
+
+@torch.no_grad()
+def _validate(model: VAE, data: Tensor, config: Config) -> tuple[float, float]:
+    """Mean reconstruction and KL with hard samples; the same noise every time, so epochs compare."""
+    model.eval()
+    noise = _stream("validation", config.seed, device=data.device)
+    sums = torch.zeros(2, device=data.device, dtype=torch.float64)
+    for x in iterate_batches(data, VALIDATION_BATCH, generator=None, shuffle=False):
+        target = make_targets(x, config.targets, noise)
+        terms = elbo(model, target, generator=noise)
+        sums += torch.stack([terms.reconstruction.sum(), terms.kl.sum()])
+    reconstruction, kl = (sums / len(data)).tolist()
+    return reconstruction, kl
+
+
+def _row(
+    step: int, epoch: int, split: str, terms: tuple[float, ...], temperature: float, seconds: float
+) -> Row:
+    reconstruction, kl = terms
+    return {
+        "step": step,
+        "epoch": epoch,
+        "split": split,
+        "elbo": reconstruction - kl,
+        "reconstruction": reconstruction,
+        "kl": kl,
+        "temperature": temperature,
+        "seconds": round(seconds, 3),
+    }
+
+
+def _close_epoch(
+    folder: RunFolder,
+    trainee: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    rows: list[Row],
+    epoch: int,
+    step: int,
+) -> None:
+    """The checkpoint holds the metrics too: metrics.csv is written from it and may lag behind by a kill."""
+    checkpoint = Checkpoint(
+        epoch=epoch,
+        step=step,
+        trainee=trainee.state_dict(),
+        optimizer=optimizer.state_dict(),
+        rows=rows,
+    )
+    save_checkpoint(folder.checkpoint_file, checkpoint)
+    folder.write_metrics(rows)
+
+
+def _non_finite(
+    folder: RunFolder, config: Config, shape: tuple[int, ...], what: str
+) -> NonFiniteLossError:
+    """Leave the last good model behind, and say so."""
+    advice = "Lower --learning-rate, raise --min-temperature, or look at the data."
+    if not folder.checkpoint_file.is_file():
+        return NonFiniteLossError(
+            f"Training stopped: {what}, in the first epoch; there is no checkpoint yet. {advice}"
+        )
+    checkpoint = load_checkpoint(folder.checkpoint_file, torch.device("cpu"))
+    trainee, _ = build_trainee(config, shape)
+    trainee.load_state_dict(checkpoint["trainee"])
+    folder.write_model(trainee.model)
+    return NonFiniteLossError(
+        f"Training stopped: {what}. The last good checkpoint, after epoch {checkpoint['epoch']}, is kept "
+        f"and written to {folder.model_file}. {advice}"
+    )

@@ -1,0 +1,214 @@
+"""The distribution as a user meets it: built, installed beside torch alone, imported and called.
+
+An import hook that hides every package that an extra brings stands for an environment with torch
+alone, so no test downloads anything.
+"""
+
+import os
+import re
+import subprocess
+import sys
+import tarfile
+import tomllib
+import zipfile
+from collections.abc import Iterator
+from email.message import Message
+from email.parser import Parser
+from pathlib import Path
+
+import pytest
+
+import hotgrad
+
+ROOT = Path(__file__).resolve().parents[1]
+EXTRAS = {
+    "joblib",
+    "lightning_fabric",
+    "lightning_utilities",
+    "matplotlib",
+    "numpy",
+    "pydantic",
+    "rich",
+    "safetensors",
+    "scipy",
+    "sklearn",
+    "tensorboard",
+    "tqdm",
+    "typer",
+}
+HIDE_EXTRAS = f"""
+import sys
+
+class Hide:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {sorted(EXTRAS)!r}:
+            raise ModuleNotFoundError("No module named " + repr(name), name=name)
+
+sys.meta_path.insert(0, Hide())
+"""
+
+
+def python(
+    code: str, *arguments: str, path: Path | None = None, directory: Path
+) -> subprocess.CompletedProcess[str]:
+    """Runs code in its own process, away from the checkout, with `path` first on sys.path."""
+    # an installed copy of the library is no part of the coverage
+    hidden = ("COVERAGE_", "COV_CORE_", "PYTHON")
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(hidden)}
+    # torch's own warning wherever numpy is absent
+    environment["PYTHONWARNINGS"] = "ignore:Failed to initialize NumPy"
+    if path is not None:
+        environment["PYTHONPATH"] = str(path)
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        cwd=directory,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def run_tool(*arguments: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", *arguments], capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The source archive, and the wheel that is built from that archive alone."""
+    folder = tmp_path_factory.mktemp("dist")
+    run_tool("build", "--no-isolation", "--outdir", str(folder), str(ROOT))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def wheel(dist: Path) -> Iterator[zipfile.ZipFile]:
+    (path,) = dist.glob("*.whl")
+    with zipfile.ZipFile(path) as archive:
+        yield archive
+
+
+@pytest.fixture(scope="module")
+def metadata(wheel: zipfile.ZipFile) -> Message:
+    (name,) = (name for name in wheel.namelist() if name.endswith(".dist-info/METADATA"))
+    return Parser().parsestr(wheel.read(name).decode())
+
+
+@pytest.fixture(scope="module")
+def installed(dist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    (path,) = dist.glob("*.whl")
+    target = tmp_path_factory.mktemp("site")
+    run_tool(
+        "pip", "install", "--quiet", "--no-deps", "--no-index", "--target", str(target), str(path)
+    )
+    return target
+
+
+def test_wheel_holds_the_library_and_nothing_else(wheel: zipfile.ZipFile) -> None:
+    sources = {
+        path.relative_to(ROOT / "src").as_posix()
+        for path in (ROOT / "src" / "hotgrad").rglob("*")
+        if path.suffix == ".py" or path.name == "py.typed"
+    }
+    assert "hotgrad/py.typed" in sources
+    held = {name for name in wheel.namelist() if ".dist-info/" not in name}
+    assert held == sources
+
+
+def test_wheel_holds_licence_and_entry_point(wheel: zipfile.ZipFile) -> None:
+    prefix = f"hotgrad-{hotgrad.__version__}.dist-info"
+    assert wheel.read(f"{prefix}/licenses/LICENSE") == (ROOT / "LICENSE").read_bytes()
+    assert "hotgrad = hotgrad.cli:main" in wheel.read(f"{prefix}/entry_points.txt").decode()
+
+
+def test_core_depends_on_torch_alone(metadata: Message) -> None:
+    requirements = metadata.get_all("Requires-Dist", [])
+    core = [requirement for requirement in requirements if "extra ==" not in requirement]
+    assert [re.split(r"[<>=!~ ]", requirement)[0] for requirement in core] == ["torch"]
+
+
+def test_extra_all_is_what_a_user_may_want() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    assert set(extras) == {"train", "tensorboard", "all", "test"}
+    assert extras["all"] == ["hotgrad[train,tensorboard]"]
+
+
+def test_constraints_pin_every_requirement_within_its_range(metadata: Message) -> None:
+    from packaging.requirements import Requirement
+    from packaging.utils import canonicalize_name
+
+    lines = (ROOT / "constraints.txt").read_text("utf-8").splitlines()
+    pins = dict(line.split("==") for line in lines if line and not line.startswith("#"))
+    pins = {canonicalize_name(name): version for name, version in pins.items()}
+    assert pins["torch"] == "2.13.0"
+    for text in metadata.get_all("Requires-Dist", []):
+        requirement = Requirement(text)
+        if requirement.name != "hotgrad":
+            assert requirement.specifier.contains(pins[canonicalize_name(requirement.name)]), text
+
+
+def test_source_archive_can_be_tested_and_holds_no_outputs(dist: Path) -> None:
+    (path,) = dist.glob("*.tar.gz")
+    with tarfile.open(path) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    assert {"LICENSE", "README.md", "pyproject.toml", "Makefile", "constraints.txt"} <= names
+    assert "tests/test_packaging.py" in names
+    assert not [name for name in names if name.startswith((".venv", "runs/", "build/"))]
+
+
+def test_installed_wheel_works_with_torch_alone(installed: Path, tmp_path: Path) -> None:
+    code = HIDE_EXTRAS + (
+        "import torch, hotgrad\n"
+        "assert 'numpy' not in sys.modules\n"
+        "print(hotgrad.__file__)\n"
+        "print(hotgrad.__version__)\n"
+        "print(hotgrad.gumbel_softmax(torch.randn(3, 4), hard=True).sum().item())\n"
+    )
+    done = python(code, path=installed, directory=tmp_path)
+    assert done.returncode == 0, done.stderr
+    file, version, total = done.stdout.splitlines()
+    assert Path(file).is_relative_to(installed)
+    assert version == hotgrad.__version__
+    assert float(total) == 3.0
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        "import runpy; runpy.run_module('hotgrad', run_name='__main__', alter_sys=True)",
+        "from hotgrad.cli import main; sys.exit(main())",
+    ],
+    ids=["python -m hotgrad", "console script"],
+)
+def test_command_without_its_extra_names_it(start: str, installed: Path, tmp_path: Path) -> None:
+    done = python(HIDE_EXTRAS + start, "--help", path=installed, directory=tmp_path)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert done.stdout == ""
+    (line,) = done.stderr.splitlines()
+    assert 'pip install "hotgrad[train]"' in line
+
+
+@pytest.mark.parametrize("argument", ["--help", "--version"])
+def test_command_with_its_extra_starts(argument: str, installed: Path, tmp_path: Path) -> None:
+    code = "import runpy; runpy.run_module('hotgrad', run_name='__main__', alter_sys=True)"
+    done = python(code, argument, path=installed, directory=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "hotgrad" in done.stdout
+
+
+def test_import_brings_no_extra_that_torch_did_not(tmp_path: Path) -> None:
+    code = (
+        "import sys, torch\n"
+        "before = set(sys.modules)\n"
+        "import hotgrad\n"
+        "print(*{name.partition('.')[0] for name in set(sys.modules) - before})\n"
+    )
+    done = python(code, directory=tmp_path)
+    assert done.returncode == 0, done.stderr
+    brought = set(done.stdout.split())
+    assert "hotgrad" in brought
+    assert not brought & EXTRAS
