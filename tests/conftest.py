@@ -2,9 +2,11 @@
 
 import secrets
 import zlib
+from collections.abc import Iterator
 
 import pytest
 import torch
+from torch.distributions import Distribution
 
 
 def _seed(text: str) -> int:
@@ -22,6 +24,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_report_header(config: pytest.Config) -> str:
     return f"seed: {config.getoption('--seed')} (again with --seed {config.getoption('--seed')})"
+
+
+@pytest.fixture
+def compiler() -> Iterator[None]:
+    """A compiler without memory, and a global seed, since compiled code takes no generator."""
+    validation = Distribution._validate_args
+    torch.compiler.reset()
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        yield
+    torch.compiler.reset()
+    # the first compilation turns torch's validation of laws off for good
+    Distribution.set_default_validate_args(validation)
 
 
 @pytest.fixture

@@ -1,13 +1,14 @@
 """Statistical checks that neither flake nor pass everything.
 
-Each returns a `Verdict`: true or false, with the figures. A test asserts that the right sampler passes
-and that a deliberately wrong one, its mutant, doesn't. Bounds come from the sample size and a false
-alarm rate of 1e-6, never from taste.
+Each returns a `Verdict`: true or false, with the figures. A test asserts that the right sampler
+passes and that a deliberately wrong one, its mutant, doesn't. Bounds come from the sample size and
+a false alarm rate of 1e-6, never from taste.
 """
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from scipy import stats
@@ -130,7 +131,7 @@ def integral(f: Callable[[Tensor], Tensor], *ends: float, pieces: int = 400) -> 
     """
     nodes, weights = _gauss_legendre(20)
     total = torch.zeros((), dtype=torch.float64)
-    for low, high in zip(ends[:-1], ends[1:], strict=True):
+    for low, high in pairwise(ends):
         edges = torch.linspace(low, high, pieces + 1, dtype=torch.float64)
         half = (edges[1:] - edges[:-1]).unsqueeze(-1) / 2
         points = edges[:-1].unsqueeze(-1) + half * (1 + nodes)

@@ -1,7 +1,8 @@
-"""Files that are whole or absent: written under a temporary name beside their place, then renamed."""
+"""Files that are whole or absent: written under a temporary name, then renamed into place."""
 
 import os
-import tempfile
+import re
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,17 +22,25 @@ def written_whole(path: Path) -> Iterator[Path]:
         >>> (folder / "note.txt").read_text()
         'all of it'
     """
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
-    os.close(handle)
-    temporary = Path(name)
+    temporary = temporary_path(path)
+    # not tempfile's, whose files are for the owner alone: a result obeys the umask
+    temporary.touch(exist_ok=False)
     try:
         yield temporary
         with temporary.open("rb") as written:
             os.fsync(written.fileno())
-        # mkstemp makes files for the owner alone; a result is for whoever may read the folder
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def temporary_path(path: Path) -> Path:
+    """A new hidden name beside a path, with its suffix."""
+    return path.with_name(f".{path.stem}-{uuid.uuid4().hex}{path.suffix}")
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove the temporary files in a folder that `written_whole` left there when it was killed."""
+    for file in folder.glob(".*-*"):
+        if re.fullmatch(r"\..+-[0-9a-f]{32}(\.\w+)?", file.name):
+            file.unlink(missing_ok=True)

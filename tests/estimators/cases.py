@@ -5,7 +5,7 @@ A new estimator adds a line to ESTIMATORS, a new law a line to LAWS.
 
 import itertools
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -22,17 +22,17 @@ class MeanNet(nn.Module):
 
     def __init__(self, q: Any) -> None:
         super().__init__()
-        self.batch_dims = len(q.batch_shape)
+        self.batch_shape = q.batch_shape
         self.scale = nn.Parameter(torch.tensor(0.7, dtype=q.mean.dtype))
 
     def forward(self, mean: Tensor) -> Tensor:
-        return self.scale * mean.flatten(self.batch_dims).sum(-1, keepdim=True)
+        return self.scale * mean.reshape((*self.batch_shape, -1)).sum(-1, keepdim=True)
 
 
-def warmed_up(dtype: torch.dtype = torch.float32) -> hg.MovingAverage:
-    """A moving average that has a past: without one it is no baseline at all."""
+def moving_average_with_a_past() -> hg.MovingAverage:
+    """One that is a baseline already: its average is 0.8."""
     baseline = hg.MovingAverage(decay=0.5)
-    baseline.centre(torch.full((3,), 0.8, dtype=dtype), None)
+    baseline.centre(torch.full((3,), 0.8), None)
     return baseline
 
 
@@ -40,30 +40,95 @@ ESTIMATORS: dict[str, Callable[[Any], hg.Estimator]] = {
     "Exact": lambda q: hg.Exact(),
     "ScoreFunction(NoBaseline)": lambda q: hg.ScoreFunction(hg.NoBaseline()),
     "ScoreFunction(LeaveOneOut)": lambda q: hg.ScoreFunction(hg.LeaveOneOut()),
-    "ScoreFunction(MovingAverage)": lambda q: hg.ScoreFunction(warmed_up()),
+    "ScoreFunction(MovingAverage)": lambda q: hg.ScoreFunction(moving_average_with_a_past()),
     "ScoreFunction(Learned)": lambda q: hg.ScoreFunction(hg.Learned(MeanNet(q))),
     "GumbelSoftmax": lambda q: hg.GumbelSoftmax(temperature=0.5),
     "StraightThrough": lambda q: hg.StraightThrough(),
     "StraightThroughGumbelSoftmax": lambda q: hg.StraightThroughGumbelSoftmax(temperature=0.5),
     "ReinMax": lambda q: hg.ReinMax(temperature=1.2),
 }
-SAMPLING = {name: make for name, make in ESTIMATORS.items() if name != "Exact"}
-PATHWISE = {name: make for name, make in ESTIMATORS.items() if isinstance(make(None), hg.Pathwise)} \
-    if False else {}
 
 
 @dataclass(frozen=True)
 class LawCase:
-    """A law over logits of shape `(*batch, *event)`, some of them masked."""
+    """A law over logits of shape `(*batch, *event)`; `masks` are logits that are fixed."""
 
     make: Callable[[Tensor], Any]
     event: tuple[int, ...]
     masks: tuple[tuple[tuple[int, ...], float], ...] = ()
 
-    def logits(self, batch: tuple[int, ...] = (), dtype: torch.dtype = torch.float64) -> Tensor:
-        """A leaf; the same values in every dtype, up to rounding."""
-        generator = torch.Generator().manual_seed(len(batch))
+    def logits(
+        self, batch: tuple[int, ...] = (), dtype: torch.dtype = torch.float64, seed: int = 1
+    ) -> Tensor:
+        """A leaf: normal numbers, the same in every dtype up to rounding."""
+        generator = torch.Generator().manual_seed(seed)
         values = torch.randn(batch + self.event, generator=generator, dtype=torch.float64)
         for where, value in self.masks:
             values[(..., *where)] = value
         return values.to(dtype).requires_grad_()
+
+
+LAWS: dict[str, LawCase] = {
+    "Bernoulli": LawCase(lambda a: hg.Bernoulli(logits=a), ()),
+    "Bernoulli.to_event(1)": LawCase(lambda a: hg.Bernoulli(logits=a).to_event(1), (3,)),
+    "Bernoulli.to_event(1), masked": LawCase(
+        lambda a: hg.Bernoulli(logits=a).to_event(1), (3,), (((0,), -torch.inf), ((2,), torch.inf))
+    ),
+    "OneHotCategorical": LawCase(lambda a: hg.OneHotCategorical(logits=a), (3,)),
+    "OneHotCategorical, masked": LawCase(
+        lambda a: hg.OneHotCategorical(logits=a), (4,), (((1,), -torch.inf),)
+    ),
+    "OneHotCategorical.to_event(1)": LawCase(
+        lambda a: hg.OneHotCategorical(logits=a).to_event(1), (2, 3)
+    ),
+    "OneHotCategorical.to_event(1), masked": LawCase(
+        lambda a: hg.OneHotCategorical(logits=a).to_event(1), (2, 3), (((0, 2), -torch.inf),)
+    ),
+}
+
+
+def _law() -> Any:
+    return LAWS["Bernoulli"].make(torch.zeros(()))
+
+
+SAMPLING = [name for name, make in ESTIMATORS.items() if not isinstance(make(_law()), hg.Exact)]
+PATHWISE = [name for name, make in ESTIMATORS.items() if isinstance(make(_law()), hg.Pathwise)]
+
+
+class Probe:
+    """An f with a parameter of its own, which remembers what it was asked and what it said."""
+
+    def __init__(self, q: Any, dtype: torch.dtype) -> None:
+        self.event_dims = len(q.event_shape)
+        self.weight = torch.linspace(-1.0, 2.0, q.event_shape.numel(), dtype=dtype)
+        self.scale = torch.tensor(1.5, dtype=dtype, requires_grad=True)
+        self.asked: list[Tensor] = []
+        self.said: list[Tensor] = []
+
+    def values(self, z: Tensor) -> Tensor:
+        flat = z.reshape((*z.shape[: z.ndim - self.event_dims], -1))
+        inner = (flat * self.weight).sum(-1)
+        return self.scale * inner.square() + inner
+
+    def __call__(self, z: Tensor) -> Tensor:
+        self.asked.append(z.detach())
+        self.said.append(self.values(z))
+        return self.said[-1]
+
+
+def with_samples(law: type, logits: Tensor, samples: Tensor) -> Any:
+    """The law, which instead of sampling returns `samples`."""
+    preset = type("Preset", (law,), {"sample": lambda self, shape=(), *, generator=None: samples})
+    return preset(logits=logits)
+
+
+def with_noise(law: type, logits: Tensor, noise: Tensor) -> Any:
+    """The law, which instead of drawing noise returns `noise`."""
+    preset = type("Preset", (law,), {"draw_noise": lambda self, shape=(), *, generator=None: noise})
+    return preset(logits=logits)
+
+
+def tuples(choices: int, length: int) -> Tensor:
+    """Every tuple of `length` numbers below `choices`, `(choices**length, length)`."""
+    rows = list(itertools.product(range(choices), repeat=length))
+    return torch.tensor(rows, dtype=torch.long).reshape(choices**length, length)

@@ -44,9 +44,12 @@ def run(arguments: list[str] | None = None) -> int:
     try:
         return app(args=arguments, standalone_mode=False) or 0
     except UsageError as error:
-        return _fail(f"{error.format_message()} See --help.")  # type: ignore[attr-defined]
+        message = error.format_message().rstrip(".")  # type: ignore[attr-defined]
+        return _fail(f"{message}. See --help.") if message else 0  # no command: help was shown
     except (ValueError, NotImplementedError) as error:
         return _fail(str(error))
+    except OSError as error:
+        return _fail(f"{error.filename2 or error.filename or 'a file'}: {error.strerror}.")
     except (KeyboardInterrupt, typer.Abort):
         print("\nhotgrad: stopped. A run goes on with --resume.", file=sys.stderr)
         return 130

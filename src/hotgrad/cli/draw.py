@@ -14,6 +14,9 @@ from hotgrad.estimators import GumbelSoftmax
 from hotgrad.ops.checks import check_count
 
 BAR = 12
+MAX_BARS = 4
+"""Bars side by side that fit a terminal; more values are drawn as one block each."""
+BLOCKS = "·▁▂▃▄▅▆▇█"
 
 
 def draw(
@@ -21,17 +24,22 @@ def draw(
         str | None, typer.Option(help="Probabilities that sum to 1.", metavar="P,P,..")
     ] = None,
     logits: Annotated[
-        str | None, typer.Option(help="Log-probabilities up to a constant, instead.", metavar="A,A,..")
+        str | None,
+        typer.Option(help="Log-probabilities up to a constant, instead.", metavar="A,A,.."),
     ] = None,
     count: Annotated[int, typer.Option("--count", "-n", help="How many samples.")] = 5,
     temperature: Annotated[
         float | None,
-        typer.Option(help="Relax at this temperature; hard one-hot vectors without it.", metavar="T"),
+        typer.Option(
+            help="Relax at this temperature; hard one-hot vectors without it.", metavar="T"
+        ),
     ] = None,
     bits: Annotated[
         bool, typer.Option("--bits", help="Independent bits instead of one category.")
     ] = False,
-    seed: Annotated[int | None, typer.Option(help="For the same samples again.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="For the same samples again.", min=0, max=2**63 - 1)
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")] = False,
 ) -> None:
     """Draw one-hot vectors (or bits) and look at them.
@@ -44,8 +52,6 @@ def draw(
     law = distributions.Bernoulli if bits else distributions.OneHotCategorical
     name, text = ("probs", probs) if probs is not None else ("logits", logits)
     q = law(**{name: _numbers(name, str(text))}, validate_args=True)
-    if bits:
-        q = q.to_event(1)
     generator = torch.Generator()
     if seed is None:
         generator.seed()
@@ -80,6 +86,14 @@ def _table(mean: Tensor, samples: Tensor, temperature: float | None) -> Table:
     kind = "hard" if temperature is None else f"relaxed at temperature {temperature:g}"
     table = Table(title=f"{len(samples)} samples, {kind}")
     table.add_column("", justify="right")
+    if len(mean) > MAX_BARS:
+        table.add_column(f"{len(mean)} values", overflow="fold")
+        table.add_column("largest", justify="right")
+        named = [("p", mean), *((str(i), sample) for i, sample in enumerate(samples, 1))]
+        for name, values in [*named, ("mean", samples.mean(0))]:
+            blocks = "".join(BLOCKS[round(value * 8)] for value in values.tolist())
+            table.add_row(name, blocks, str(int(values.argmax())), end_section=name == "p")
+        return table
     for probability in mean.tolist():
         table.add_column(f"p = {probability:.4g}", min_width=BAR)
     for number, sample in enumerate(samples.tolist(), 1):

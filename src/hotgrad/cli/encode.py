@@ -19,7 +19,9 @@ def encode(
     run: RunArgument,
     data: Annotated[
         str | None,
-        typer.Option(help="Other data of the same shape: a name or a .npy or .npz file.", metavar="NAME"),
+        typer.Option(
+            help="Other data of the same shape: a name or a .npy or .npz file.", metavar="NAME"
+        ),
     ] = None,
     data_dir: Annotated[
         str | None, typer.Option(help="Folder with mnist or binarized-mnist in it.", metavar="DIR")
@@ -33,6 +35,7 @@ def encode(
 
     `codes` holds category numbers (items, variables), or bits (items, bits); `probs` the marginals.
     """
+    vae.RunFolder.open(run)
     target = out or run / f"codes-{split}.npz"
     if target.suffix != ".npz":
         raise ValueError(f"--out ends in .npz, got {target}.")
@@ -46,13 +49,15 @@ def encode(
             q = opened.model.encode(targets)
             codes.append(q.mode.argmax(-1) if q.mode.ndim == 3 else q.mode.to(torch.uint8))
             probs.append(q.mean)
-    arrays = {"codes": torch.cat(codes).numpy(), "probs": torch.cat(probs).numpy()}
+    all_codes, all_probs = torch.cat(codes), torch.cat(probs)
     with written_whole(target) as temporary, temporary.open("wb") as file:
-        np.savez_compressed(file, **arrays)
-    shape = " x ".join(map(str, arrays["codes"].shape))
-    console.print(f"codes ({shape}) and probs in {target}", soft_wrap=True, highlight=False)
+        np.savez_compressed(file, codes=all_codes.numpy(), probs=all_probs.numpy())
+    shape = " x ".join(map(str, all_codes.shape))
+    console.print(
+        f"codes ({shape}) and probs in {target}", soft_wrap=True, markup=False, highlight=False
+    )
 
 
 def _steady(targets: str) -> str:
-    """Codes shouldn't depend on a draw: dynamically binarised data is encoded from its grey values."""
+    """Codes shouldn't depend on a draw: dynamically binarised data is encoded from its greys."""
     return "grey" if targets == "dynamic" else targets

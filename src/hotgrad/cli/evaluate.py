@@ -1,7 +1,6 @@
-"""`hotgrad evaluate RUN`: the one-sample bound and the importance-weighted bound on held-out data."""
+"""`hotgrad evaluate RUN`: the one-sample and the importance-weighted bound on held-out data."""
 
 import json
-from pathlib import Path
 from typing import Annotated
 
 import torch
@@ -10,7 +9,7 @@ from rich.table import Table
 
 from hotgrad import vae
 from hotgrad.cli.progress import console, counting_bar
-from hotgrad.cli.runs import RunArgument, SplitOption, open_run, split_of
+from hotgrad.cli.runs import RunArgument, SeedOption, SplitOption, open_run, split_of
 from hotgrad.files import written_whole
 
 
@@ -23,18 +22,18 @@ def evaluate(
     data_dir: Annotated[
         str | None, typer.Option(help="Where the data is now, if it moved.", metavar="DIR")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of the samples.")] = 0,
+    seed: SeedOption = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")] = False,
 ) -> None:
     """Evaluate a run with hard samples, whatever it was trained with.
 
-    ELBO is the bound with one sample for each item; the importance-weighted bound is tighter. Both in nats, higher is
-    better. The result is kept as evaluation.json in the run's folder.
+    ELBO is the bound with one sample for each item; the importance-weighted bound is tighter. Both
+    in nats, higher is better. The result is kept as evaluation.json in the run's folder.
     """
     opened = open_run(run, data_dir=data_dir)
     generator = torch.Generator().manual_seed(seed)
     items = vae.make_targets(split_of(opened.dataset, split), opened.config.targets, generator)
-    with counting_bar("evaluating") as progress:
+    with counting_bar("evaluating", shown=not as_json) as progress:
         result = vae.evaluate(
             opened.model, items, num_samples=num_samples, generator=generator, progress=progress
         )
@@ -51,7 +50,9 @@ def evaluate(
     if as_json:
         typer.echo(json.dumps(record))
         return
-    table = Table(title=f"{opened.dataset.name}, {len(items)} {split} items, {opened.config.targets} targets")
+    table = Table(
+        title=f"{opened.dataset.name}, {len(items)} {split} items, {opened.config.targets} targets"
+    )
     table.add_column("nats an item")
     table.add_column("", justify="right")
     table.add_row("reconstruction", f"{result.reconstruction:.3f}")

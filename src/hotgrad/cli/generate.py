@@ -10,7 +10,7 @@ import typer
 from hotgrad import vae
 from hotgrad.cli.plots import save_samples
 from hotgrad.cli.progress import console
-from hotgrad.cli.runs import RunArgument
+from hotgrad.cli.runs import RunArgument, SeedOption
 from hotgrad.files import written_whole
 from hotgrad.ops.checks import check_count
 
@@ -21,10 +21,11 @@ def generate(
     out: Annotated[
         Path | None,
         typer.Option(
-            help="A .png to look at or a .npy of values. [default: RUN/generated.png]", metavar="FILE"
+            help="A .png to look at or a .npy of values. [default: RUN/generated.png]",
+            metavar="FILE",
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of the codes.")] = 0,
+    seed: SeedOption = 0,
 ) -> None:
     """Draw codes from the prior and decode them."""
     check_count(count, "--count")
@@ -44,4 +45,4 @@ def generate(
     else:
         with written_whole(target) as temporary, temporary.open("wb") as file:
             np.save(file, items.numpy(), allow_pickle=False)
-    console.print(f"{count} items in {target}", soft_wrap=True, highlight=False)
+    console.print(f"{count} items in {target}", soft_wrap=True, markup=False, highlight=False)

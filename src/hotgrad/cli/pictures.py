@@ -17,7 +17,7 @@ PICTURE_SEED = 0
 def draw_pictures(folder: vae.RunFolder, model: vae.VAE, dataset: vae.Dataset) -> None:
     """samples.png, reconstructions.png and curves.png in the run's folder."""
     config, shape = folder.read_config()
-    model = model.cpu()
+    model = model.cpu().float()
     generator = torch.Generator().manual_seed(PICTURE_SEED)
     code = _describe(config)
     items = model.generate(NUM_SAMPLES, generator=generator).unflatten(-1, shape)

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Any, Protocol
 
 from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    TaskID,
     TextColumn,
     TimeRemainingColumn,
 )
@@ -39,27 +40,31 @@ def training_bar(label: str) -> Iterator[Callable[[TrainingProgress], None]]:
         TimeRemainingColumn(elapsed_when_finished=True),
         console=console,
     ) as bar:
-        task = bar.add_task(label, total=None, epoch=0, epochs=0, elbo=float("nan"), temperature=0)
+        # added at the first step, so that a run that is refused leaves no empty bar behind
+        tasks: list[TaskID] = []
 
         def update(at: TrainingProgress) -> None:
-            if at.step % REDRAW_EVERY and at.step != at.total_steps:
+            if tasks and at.step % REDRAW_EVERY and at.step != at.total_steps:
                 return
-            bar.update(
-                task,
-                total=at.total_steps,
-                completed=at.step,
-                epoch=at.epoch + 1,
-                epochs=at.epochs,
-                elbo=at.elbo,
-                temperature=at.temperature,
-            )
+            fields: dict[str, Any] = {
+                "epoch": at.epoch + 1,
+                "epochs": at.epochs,
+                "elbo": at.elbo,
+                "temperature": at.temperature,
+            }
+            if not tasks:
+                tasks.append(bar.add_task(label, total=at.total_steps, **fields))
+            bar.update(tasks[0], completed=at.step, **fields)
 
         yield update
 
 
 @contextmanager
-def counting_bar(label: str) -> Iterator[Counter]:
-    """A bar that counts items."""
+def counting_bar(label: str, *, shown: bool = True) -> Iterator[Counter]:
+    """A bar that counts items; it leaves nothing behind."""
+    if not (shown and console.is_terminal):
+        yield lambda done, total: None
+        return
     with Progress(
         TextColumn("{task.description}"),
         BarColumn(),

@@ -9,7 +9,10 @@ from torch import Tensor
 
 from hotgrad import vae
 
-RunArgument = Annotated[Path, typer.Argument(help="Folder that `hotgrad train` made.", metavar="RUN")]
+RunArgument = Annotated[
+    Path, typer.Argument(help="Folder that `hotgrad train` made.", metavar="RUN")
+]
+SeedOption = Annotated[int, typer.Option(help="Of the random draws.", min=0, max=2**63 - 1)]
 SplitOption = Annotated[str, typer.Option(help="train, valid or test.", metavar="NAME")]
 
 
@@ -37,6 +40,7 @@ def open_run(run: Path, *, data: str | None = None, data_dir: str | None = None)
         raise ValueError(
             f"{config.data} has items of shape {dataset.shape}; the model in {run} takes {shape}."
         )
+    vae.check_fits(dataset, config)
     return OpenRun(folder, config, model, dataset)
 
 

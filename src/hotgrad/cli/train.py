@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from torch import distributed
 
 from hotgrad import vae
 from hotgrad.cli.pictures import draw_pictures
@@ -92,19 +93,13 @@ def train(
     optimizer: Annotated[
         str, _one_of(TRAINING, "optimizer", "sgd has momentum 0.9: ")
     ] = DEFAULT.optimizer,
-    learning_rate: Annotated[
-        float, _option(TRAINING, "Of the optimiser.")
-    ] = DEFAULT.learning_rate,
+    learning_rate: Annotated[float, _option(TRAINING, "Of the optimiser.")] = DEFAULT.learning_rate,
     seed: Annotated[
         int, _option(TRAINING, "On a CPU the same seed gives the same weights, bit for bit.")
     ] = DEFAULT.seed,
-    accelerator: Annotated[
-        str, _option(TRAINING, "auto, cpu, cuda or mps.", metavar="NAME")
-    ] = DEFAULT.accelerator,
+    accelerator: Annotated[str, _one_of(TRAINING, "accelerator")] = DEFAULT.accelerator,
     devices: Annotated[int, _option(TRAINING, "How many.")] = DEFAULT.devices,
-    precision: Annotated[
-        str, _option(TRAINING, "32-true, bf16-mixed, 16-mixed or 64-true.", metavar="NAME")
-    ] = DEFAULT.precision,
+    precision: Annotated[str, _one_of(TRAINING, "precision")] = DEFAULT.precision,
     out: Annotated[
         Path | None,
         _option(RUN, "Folder of the run, a new one. [default: runs/DATA-LATENT]", metavar="DIR"),
@@ -142,11 +137,13 @@ def train(
             listener=listener,
             tensorboard=tensorboard,
         )
+    if distributed.is_available() and distributed.is_initialized() and distributed.get_rank() > 0:
+        return  # one of several processes draws and prints
     draw_pictures(vae.RunFolder(folder), model, dataset)
-    console.print(f"[bold]{folder}[/bold] holds", soft_wrap=True)
+    console.print(f"{folder} holds", soft_wrap=True, markup=False, highlight=False)
     for file in sorted(path.name for path in folder.iterdir() if path.is_file()):
-        console.print(f"  {file}", highlight=False)
-    console.print(f"Next: hotgrad evaluate {folder}", soft_wrap=True, highlight=False)
+        console.print(f"  {file}", markup=False, highlight=False)
+    console.print(f"Next: hotgrad evaluate {folder}", soft_wrap=True, markup=False, highlight=False)
 
 
 def _widths(text: str) -> tuple[int, ...]:

@@ -1,5 +1,6 @@
 """Laws of discrete choices, and the relaxed laws that stand in for them."""
 
+from hotgrad.distributions.accept import as_law
 from hotgrad.distributions.base import RelaxedSample
 from hotgrad.distributions.bernoulli import Bernoulli
 from hotgrad.distributions.binary_concrete import BinaryConcrete
@@ -19,5 +20,6 @@ __all__ = [
     "Independent",
     "OneHotCategorical",
     "RelaxedSample",
+    "as_law",
     "monte_carlo_kl",
 ]

@@ -64,12 +64,12 @@ class OneHotCategorical(EventMixin, TorchOneHotCategorical):
     @property
     def logits(self) -> Tensor:
         """Normalised log-probabilities."""
-        return self._scores.log_softmax(-1)
+        return ops.log_softmax(self._scores)
 
     @property
     def probs(self) -> Tensor:
         """Probabilities, differentiable."""
-        return self._scores.softmax(-1)
+        return ops.softmax(self._scores)
 
     @property
     def mean(self) -> Tensor:

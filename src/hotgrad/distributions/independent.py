@@ -49,6 +49,12 @@ class Independent(EventMixin, TorchIndependent[Distribution]):
         inner = self.base_dist
         return inner.law if isinstance(inner, Independent) else inner
 
+    def to_event(self, ndims: int) -> "Independent":
+        """More batch dimensions into the event; the same law as all of them at once."""
+        return Independent(
+            self.base_dist, self.reinterpreted_batch_ndims + ndims, self._validate_args
+        )
+
     @property
     def logits(self) -> Tensor:
         """The law's own."""

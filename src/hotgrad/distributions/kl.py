@@ -23,10 +23,10 @@ from hotgrad.ops import checks
 Relaxed = Concrete | BinaryConcrete | Independent
 
 
-def _weighted_log_ratio(weight: Tensor, log_p: Tensor, log_q: Tensor) -> Tensor:
-    """weight * (log p - log q), 0 where the weight is 0, +inf where only q rules the state out."""
-    dead = (log_p.isinf() | log_q.isinf()) & (weight == 0)
-    return weight * (torch.where(dead, 0.0, log_p) - torch.where(dead, 0.0, log_q))
+def _weighted_log_ratio(log_p: Tensor, log_q: Tensor) -> Tensor:
+    """p (log p - log q), 0 where p is 0, +inf where only q rules the state out."""
+    p = log_p.exp()
+    return p * torch.where(p == 0, 0.0, log_p - log_q)
 
 
 @register_kl(OneHotCategorical, TorchOneHotCategorical)  # type: ignore[untyped-decorator]
@@ -34,7 +34,7 @@ def _kl_categorical(p: OneHotCategorical, q: TorchOneHotCategorical) -> Tensor:
     """sum_k p_k (log p_k - log q_k)."""
     if not isinstance(q, OneHotCategorical):
         q = OneHotCategorical(**base.parameter_of(q), validate_args=False)
-    return _weighted_log_ratio(p.probs, p.logits, q.logits).sum(-1)
+    return _weighted_log_ratio(p.logits, q.logits).sum(-1)
 
 
 @register_kl(Bernoulli, TorchBernoulli)  # type: ignore[untyped-decorator]
@@ -42,10 +42,8 @@ def _kl_bernoulli(p: Bernoulli, q: TorchBernoulli) -> Tensor:
     """p (log p - log q) + (1 - p) (log(1 - p) - log(1 - q))."""
     if not isinstance(q, Bernoulli):
         q = Bernoulli(**base.parameter_of(q), validate_args=False)
-    one = _weighted_log_ratio(p.logits.sigmoid(), F.logsigmoid(p.logits), F.logsigmoid(q.logits))
-    zero = _weighted_log_ratio(
-        (-p.logits).sigmoid(), F.logsigmoid(-p.logits), F.logsigmoid(-q.logits)
-    )
+    one = _weighted_log_ratio(F.logsigmoid(p.logits), F.logsigmoid(q.logits))
+    zero = _weighted_log_ratio(F.logsigmoid(-p.logits), F.logsigmoid(-q.logits))
     return one + zero
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from hotgrad.distributions import as_law
 from hotgrad.estimators.base import Pathwise
 from hotgrad.ops import checks
 
@@ -53,6 +54,7 @@ class GumbelSoftmax(Pathwise):
         generator: torch.Generator | None = None,
     ) -> Tensor:
         """Relaxed samples of shape `sample_shape + batch_shape + event_shape`."""
+        q = as_law(q)
         noise = q.draw_noise(sample_shape, generator=generator)
         relaxed: Tensor = q.relax(noise, self.temperature)
         return relaxed

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from hotgrad import ops
+from hotgrad.distributions import as_law
 from hotgrad.estimators.base import Pathwise
 from hotgrad.ops import checks
 
@@ -40,6 +41,7 @@ class StraightThrough(Pathwise):
         generator: torch.Generator | None = None,
     ) -> Tensor:
         """Hard samples with the mean's gradient."""
+        q = as_law(q)
         return ops.straight_through(q.sample(sample_shape, generator=generator), q.mean)
 
 
@@ -83,6 +85,7 @@ class StraightThroughGumbelSoftmax(Pathwise):
         generator: torch.Generator | None = None,
     ) -> Tensor:
         """Hard samples with the gradient of the relaxed sample that has the same noise."""
+        q = as_law(q)
         noise = q.draw_noise(sample_shape, generator=generator)
         return ops.straight_through(q.harden(noise), q.relax(noise, self.temperature))
 
@@ -131,6 +134,7 @@ class ReinMax(Pathwise):
         generator: torch.Generator | None = None,
     ) -> Tensor:
         """Hard samples with a gradient of second order."""
+        q = as_law(q)
         hard = q.sample(sample_shape, generator=generator)
         between = (hard + q.relax(0.0, self.temperature)) / 2
         return ops.reinmax(hard, q.tangent(q.mean), q.tangent(between))

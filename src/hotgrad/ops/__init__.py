@@ -10,6 +10,7 @@ from hotgrad.ops.harden import one_hot_argmax, straight_through, threshold
 from hotgrad.ops.noise import draw_gumbel, draw_logistic
 from hotgrad.ops.reinmax import bernoulli_tangent, categorical_tangent, reinmax
 from hotgrad.ops.relax import binary_concrete, gumbel_softmax, log_gumbel_softmax
+from hotgrad.ops.softmax import log_softmax, softmax
 
 __all__ = [
     "bernoulli_tangent",
@@ -20,9 +21,11 @@ __all__ = [
     "gumbel_given_outcome",
     "gumbel_softmax",
     "log_gumbel_softmax",
+    "log_softmax",
     "logistic_given_outcome",
     "one_hot_argmax",
     "reinmax",
+    "softmax",
     "straight_through",
     "threshold",
 ]

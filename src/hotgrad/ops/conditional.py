@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from hotgrad.ops.softmax import log_softmax
+
 
 def gumbel_given_outcome(logits: Tensor, outcome: Tensor, noise: Tensor) -> Tensor:
     """Gumbel noise conditional on argmax(logits + noise) being `outcome`'s category.
@@ -24,10 +26,14 @@ def gumbel_given_outcome(logits: Tensor, outcome: Tensor, noise: Tensor) -> Tens
 
     Reference: REBAR (Tucker et al., 2017), appendix C, with the classes' rates kept in log space.
     """
-    log_probs = logits.to(noise.dtype).log_softmax(-1)
+    log_probs = log_softmax(logits.to(noise.dtype))
     chosen = outcome > 0.5
     winner = torch.where(chosen, noise, -torch.inf).amax(-1, keepdim=True)
-    return torch.where(chosen, winner - log_probs, -torch.logaddexp(-noise, log_probs - winner))
+    # a masked class, of rate 0, is kept out: logaddexp has no second derivative at -inf
+    masked = log_probs == -torch.inf
+    log_rates = torch.where(masked, 0.0, log_probs)
+    loser = torch.where(masked, noise, -torch.logaddexp(-noise, log_rates - winner))
+    return torch.where(chosen, winner - log_probs, loser)
 
 
 def logistic_given_outcome(logits: Tensor, outcome: Tensor, noise: Tensor) -> Tensor:
@@ -42,4 +48,8 @@ def logistic_given_outcome(logits: Tensor, outcome: Tensor, noise: Tensor) -> Te
     """
     sign = torch.where(outcome > 0.5, 1.0, -1.0).to(noise.dtype)
     against = -sign * logits.to(noise.dtype)
-    return sign * torch.logaddexp(sign * noise + F.softplus(against), against)
+    # a certain bit's noise is unconditional: logaddexp has no second derivative at -inf
+    certain = against == -torch.inf
+    against = torch.where(certain, 0.0, against)
+    given = sign * torch.logaddexp(sign * noise + F.softplus(against), against)
+    return torch.where(certain, noise, given)

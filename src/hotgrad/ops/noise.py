@@ -71,8 +71,9 @@ def _signed_uniform(
     count = (size * bits + 63) // 64
     words = torch.randint(-(2**63), 2**63 - 1, (count,), device=device, generator=generator)
     fraction = torch.rand((), dtype=dtype, device=device, generator=generator)
-    # i + s is 0 only for s = 0 or 1; the largest rounds to 2^(bits-1), so the scale falls short of 1
-    fraction = fraction.clamp(min=torch.finfo(dtype).eps / 4)
-    scale = 2.0 ** (1 - bits) * (1 - torch.finfo(dtype).eps / 2)
+    # i + s is 0 only for s = 0 or 1; the largest rounds to 2^(bits-1), where the scale keeps w < 1
+    eps = torch.finfo(dtype).eps
+    fraction = fraction.clamp(min=eps / 4, max=1 - eps / 2)
+    scale = 2.0 ** (1 - bits) * (1 - eps / 2)
     integers = words.view(word)[:size].view(tuple(shape))
     return integers.to(dtype).add_(fraction).mul_(scale)

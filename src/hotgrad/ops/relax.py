@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from hotgrad.ops.noise import noise_dtype
+from hotgrad.ops.softmax import log_softmax, softmax
 
 Temperature = float | Tensor
 
@@ -19,7 +20,7 @@ def gumbel_softmax(
 
     Categorical Reparameterization with Gumbel-Softmax (Jang, Gu, Poole, 2016), Eq. 2.
     """
-    return _scores(logits, noise, temperature).softmax(dim).to(logits.dtype)
+    return softmax(_scores(logits, noise, temperature), dim).to(logits.dtype)
 
 
 def log_gumbel_softmax(logits: Tensor, noise: Tensor | float, temperature: Temperature) -> Tensor:
@@ -27,7 +28,7 @@ def log_gumbel_softmax(logits: Tensor, noise: Tensor | float, temperature: Tempe
 
     Finite where the sample itself underflows to 0; -inf at masked categories alone.
     """
-    return _scores(logits, noise, temperature).log_softmax(-1)
+    return log_softmax(_scores(logits, noise, temperature))
 
 
 def binary_concrete(logits: Tensor, noise: Tensor | float, temperature: Temperature) -> Tensor:

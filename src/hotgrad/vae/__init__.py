@@ -6,7 +6,7 @@ Needs the `train` extra: `pip install "hotgrad[train]"`.
 from hotgrad.vae.bound import Evaluation, elbo, evaluate, importance_weighted_bound
 from hotgrad.vae.config import CHOICES, Config
 from hotgrad.vae.data import Dataset, load_dataset
-from hotgrad.vae.inputs import corrupt, make_targets
+from hotgrad.vae.inputs import check_fits, corrupt, make_targets
 from hotgrad.vae.latent import BernoulliLatent, CategoricalLatent, Latent, make_latent
 from hotgrad.vae.likelihood import BernoulliLikelihood, GaussianLikelihood
 from hotgrad.vae.model import VAE, Elbo, build_model
@@ -30,6 +30,7 @@ __all__ = [
     "Progress",
     "RunFolder",
     "build_model",
+    "check_fits",
     "corrupt",
     "elbo",
     "evaluate",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hotgrad import schedules
-from hotgrad.estimators import ESTIMATORS, has_temperature
+from hotgrad.estimators import ESTIMATORS, Exact, has_temperature
 from hotgrad.ops.checks import check_count, check_temperature
 
 CHOICES: dict[str, tuple[str, ...]] = {
@@ -22,6 +22,8 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "schedule": ("constant", "exponential", "linear", "cosine"),
     "corruption": ("none", "mask", "gaussian"),
     "optimizer": ("adam", "sgd"),
+    "accelerator": ("auto", "cpu", "cuda", "mps"),
+    "precision": ("32-true", "bf16-mixed", "16-mixed", "64-true"),
 }
 
 
@@ -49,9 +51,9 @@ class Config:
     num_samples: int = 1
     kl: str = "analytic"
     prior_temperature: float = 0.5
-    schedule: str = "exponential"
+    schedule: str = "cosine"
     temperature: float = 1.0
-    min_temperature: float = 0.5
+    min_temperature: float = 0.3
     anneal_rate: float = 1e-4
     anneal_every: int = 500
 
@@ -67,10 +69,21 @@ class Config:
     def __post_init__(self) -> None:
         for name, known in CHOICES.items():
             _check_choice(name, getattr(self, name), known)
-        for name in ("num_latents", "num_samples", "epochs", "batch_size", "anneal_every", "devices"):
+        _check_text("data", self.data)
+        for name in ("data_dir", "column"):
+            _check_text(name, getattr(self, name) or "")
+        for name in ("num_latents", "num_samples", "epochs", "batch_size"):
+            check_count(getattr(self, name), name)
+        for name in ("anneal_every", "devices"):
             check_count(getattr(self, name), name)
         check_count(self.num_categories, "num_categories", minimum=2)
         check_count(self.seed, "seed", minimum=0)
+        if self.seed >= 2**63:
+            raise ValueError(f"seed must be below 2^63, got {self.seed}.")
+        if not isinstance(self.hidden, (tuple, list)):
+            raise ValueError(f"hidden must be a tuple of widths, got {self.hidden!r}.")
+        # a list would make a run differ from the same run read back from JSON
+        object.__setattr__(self, "hidden", tuple(self.hidden))
         for width in self.hidden:
             check_count(width, "a width in hidden")
         for name in ("temperature", "min_temperature", "prior_temperature"):
@@ -87,8 +100,14 @@ class Config:
         loo = self.estimator == "score-function" and self.baseline == "leave-one-out"
         if loo and self.num_samples < 2:
             raise ValueError(
-                "score-function with the leave-one-out baseline needs num_samples of at least 2, got 1. "
-                "Use num_samples=2 or another baseline, such as moving-average."
+                "score-function with the leave-one-out baseline needs num_samples of at least 2, "
+                "got 1. Use num_samples=2 or another baseline, such as moving-average."
+            )
+        choices = self.num_categories if self.latent == "categorical" else 2
+        if self.estimator == "exact" and choices ** min(self.num_latents, 64) > Exact().budget:
+            raise ValueError(
+                f"estimator=exact sums over {choices}^{self.num_latents} codes, more than "
+                f"{Exact().budget:,}. Use fewer num_latents or another estimator."
             )
         if self.targets != "grey" and self.likelihood == "gaussian":
             raise ValueError(
@@ -122,11 +141,18 @@ class Config:
         known = {field.name for field in dataclasses.fields(cls)}
         unknown = sorted(set(values) - known)
         if unknown:
-            raise ValueError(f"Unknown settings: {', '.join(unknown)}. Known: {', '.join(sorted(known))}.")
+            raise ValueError(
+                f"Unknown settings: {', '.join(unknown)}. Known: {', '.join(sorted(known))}."
+            )
         return cls(**{**values, "hidden": tuple(values.get("hidden", cls.hidden))})
 
 
 Schedule = schedules.Constant | schedules.Exponential | schedules.Linear | schedules.Cosine
+
+
+def _check_text(name: str, value: object) -> None:
+    if not isinstance(value, str):
+        raise ValueError(f"{name} must be a string, got {type(value).__name__}.")
 
 
 def _check_choice(name: str, value: str, known: tuple[str, ...]) -> None:

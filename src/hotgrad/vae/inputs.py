@@ -10,15 +10,15 @@ from hotgrad.vae.data import Dataset
 def check_fits(dataset: Dataset, config: Config) -> None:
     """Refuse data that the likelihood can't score."""
     if config.likelihood == "bernoulli" and not dataset.in_unit_interval:
-        low, high = dataset.train.min().item(), dataset.train.max().item()
+        low, high = dataset.value_range
         raise ValueError(
-            f"likelihood=bernoulli needs values in [0, 1]; {dataset.name} ranges from {low:.4g} to {high:.4g}. "
-            "Use likelihood=gaussian or scale the data."
+            f"likelihood=bernoulli needs values in [0, 1]; {dataset.name} ranges from {low:.4g} "
+            f"to {high:.4g}. Use likelihood=gaussian or scale the data."
         )
 
 
 def make_targets(x: Tensor, kind: str, generator: torch.Generator | None) -> Tensor:
-    """Grey values as they are, a fresh Bernoulli draw of each (dynamic), or 0 and 1 at a threshold of 0.5."""
+    """Grey values as they are, a fresh Bernoulli draw of each (dynamic), or 0 and 1 (threshold)."""
     if kind == "dynamic":
         return (torch.rand(x.shape, device=x.device, generator=generator) < x).to(x.dtype)
     if kind == "threshold":
@@ -27,7 +27,7 @@ def make_targets(x: Tensor, kind: str, generator: torch.Generator | None) -> Ten
 
 
 def corrupt(x: Tensor, kind: str, level: float, generator: torch.Generator | None) -> Tensor:
-    """Denoising: a share `level` of values set to 0 (mask), or Gaussian noise of that deviation added."""
+    """Denoising: a share `level` of values set to 0, or Gaussian noise of that deviation added."""
     if kind == "mask":
         return x * (torch.rand(x.shape, device=x.device, generator=generator) >= level)
     if kind == "gaussian":

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 class BernoulliLikelihood(nn.Module):
     """Independent pixels in [0, 1]; the decoder gives their logits.
 
-    A grey target x scores x log p + (1 - x) log(1 - p), the expected log-probability of the pixel sampled with
-    probability x.
+    A grey target x scores x log p + (1 - x) log(1 - p), the expected log-probability of the pixel
+    sampled with probability x.
     """
 
     def log_prob(self, x: Tensor, outputs: Tensor) -> Tensor:

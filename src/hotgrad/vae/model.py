@@ -1,4 +1,4 @@
-"""The discrete variational autoencoder: an encoder, a code's law, a decoder, and the two terms of the bound."""
+"""The discrete autoencoder: an encoder, a code's law, a decoder, and the bound's two terms."""
 
 from typing import NamedTuple
 
@@ -30,7 +30,9 @@ class Elbo(NamedTuple):
 
 
 class VAE(nn.Module):
-    r"""Autoencoder with a discrete code: $\log p(x) \ge E_{q(z|x)}[\log p(x|z)] - KL(q(z|x) \| p(z))$.
+    r"""Variational autoencoder with a discrete code.
+
+    $$\log p(x) \ge E_{q(z|x)}[\log p(x|z)] - KL(q(z|x) \| p(z)).$$
 
     Args:
         encoder: `(*batch, items) -> (*batch, latent.size)` logits.
@@ -42,7 +44,8 @@ class VAE(nn.Module):
     Example:
         >>> from hotgrad import vae
         >>> latent = vae.CategoricalLatent(4, 3)
-        >>> model = vae.VAE(torch.nn.Linear(8, 12), torch.nn.Linear(12, 8), latent, vae.BernoulliLikelihood())
+        >>> encoder, decoder = torch.nn.Linear(8, 12), torch.nn.Linear(12, 8)
+        >>> model = vae.VAE(encoder, decoder, latent, vae.BernoulliLikelihood())
         >>> terms = model(torch.rand(5, 8), hg.GumbelSoftmax(0.5))
         >>> terms.reconstruction.shape, terms.kl.shape
         (torch.Size([5]), torch.Size([5]))
@@ -97,7 +100,8 @@ class VAE(nn.Module):
     ) -> Elbo:
         """The bound with the analytic KL between the discrete laws.
 
-        With an estimator that relaxes f the reconstruction is relaxed too; that trains well and is *not* a bound.
+        With an estimator that relaxes f the reconstruction is relaxed too; that trains well and is
+        *not* a bound.
 
         Args:
             x: what the encoder sees, `(batch, items)`.
@@ -127,15 +131,18 @@ class VAE(nn.Module):
         num_samples: int = 1,
         generator: torch.Generator | None = None,
     ) -> Elbo:
-        """A true bound for the relaxed model: both terms at the same Concrete samples, KL between Concrete densities.
+        """A true bound for the relaxed model, with the KL between Concrete densities.
 
-        The Concrete Distribution (Maddison, Mnih, Teh, 2016), Eq. 20.
+        Both terms are taken at the same samples.
+
+        Reference: The Concrete Distribution (Maddison, Mnih, Teh, 2016), Eq. 20.
         """
         q = self.latent.relaxed(self.encoder(x), estimator.temperature)
         prior = self.latent.relaxed(self.prior_logits, prior_temperature)
         sample = q.rsample_with_twin((num_samples,), generator=generator)
         reconstruction = self.log_likelihood(x if target is None else target, sample.value)
-        kl = q.log_prob(sample) - prior.log_prob(sample)  # type: ignore[arg-type]
+        # in the twin's space, since the Jacobians, large at a low temperature, cancel
+        kl = q.log_prob_of_twin(sample.twin) - prior.log_prob_of_twin(sample.twin)
         return Elbo(reconstruction.mean(0), kl.mean(0))
 
     def generate(self, num_items: int, *, generator: torch.Generator | None = None) -> Tensor:
@@ -151,11 +158,12 @@ class VAE(nn.Module):
 def build_model(config: Config, shape: tuple[int, ...]) -> VAE:
     """The model that a configuration describes, for items of this shape.
 
-    Its weights depend on the configuration's seed alone; torch's global generator is left as it was.
+    Its weights depend on the configuration's seed alone; torch's global generator is left as it
+    was.
     """
     latent = make_latent(config.latent, config.num_latents, config.num_categories)
     with torch.random.fork_rng(devices=[]):
-        torch.random.default_generator.manual_seed(config.seed)
+        torch.default_generator.manual_seed(config.seed)
         return VAE(
             make_encoder(config.network, shape, config.hidden, latent.size),
             make_decoder(config.network, shape, config.hidden, latent.size),

@@ -1,6 +1,7 @@
 """Encoders and decoders as plain modules over flat vectors: linear, MLP and convolutional.
 
-All take any leading dimensions `(*leading, features)`, since a decoder sees `(num_samples, batch, features)`.
+All take any leading dimensions `(*leading, features)`, since a decoder sees `(num_samples, batch,
+features)`.
 """
 
 import math
@@ -12,14 +13,18 @@ CHANNELS = (32, 64)
 """Feature maps of the convolutional networks, from the picture inwards."""
 
 
-def make_encoder(kind: str, shape: tuple[int, ...], hidden: tuple[int, ...], outputs: int) -> nn.Module:
+def make_encoder(
+    kind: str, shape: tuple[int, ...], hidden: tuple[int, ...], outputs: int
+) -> nn.Module:
     """From a flat item of this shape to logits."""
     if kind == "conv":
         return ConvEncoder(shape, outputs)
     return _dense([math.prod(shape), *_widths(kind, hidden), outputs])
 
 
-def make_decoder(kind: str, shape: tuple[int, ...], hidden: tuple[int, ...], inputs: int) -> nn.Module:
+def make_decoder(
+    kind: str, shape: tuple[int, ...], hidden: tuple[int, ...], inputs: int
+) -> nn.Module:
     """From a flat code to a flat item of this shape."""
     if kind == "conv":
         return ConvDecoder(shape, inputs)
@@ -92,8 +97,8 @@ def _picture(shape: tuple[int, ...]) -> tuple[tuple[int, int, int], list[tuple[i
         picture = shape
     else:
         raise ValueError(
-            "network=conv needs pictures, (height, width) or (channels, height, width); the data has items of shape "
-            f"{shape}. Use network=mlp."
+            "network=conv needs pictures, (height, width) or (channels, height, width); the data "
+            f"has items of shape {shape}. Use network=mlp."
         )
     sizes = [picture[1:]]
     for _ in CHANNELS:

@@ -3,6 +3,7 @@
 import csv
 import json
 import platform
+import shutil
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -13,7 +14,8 @@ import torch
 from safetensors import SafetensorError
 
 from hotgrad import __version__
-from hotgrad.files import written_whole
+from hotgrad.files import temporary_path, written_whole
+from hotgrad.ops.checks import check_count
 from hotgrad.vae.config import Config
 from hotgrad.vae.model import VAE, build_model
 
@@ -50,27 +52,32 @@ class RunFolder:
     def create(cls, path: Path, config: Config, shape: tuple[int, ...]) -> "RunFolder":
         """A new folder with the run's configuration.
 
+        It appears with the configuration in it, so a run that was killed can always go on.
+
         Raises:
             ValueError: the folder exists; nothing in it is touched.
         """
-        try:
-            path.mkdir(parents=True)
-        except FileExistsError:
+        if path.exists():
             raise ValueError(
-                f"{path} exists already. Continue it with --resume, or choose another folder with --out."
-            ) from None
-        except OSError as error:
-            raise ValueError(f"Can't make the folder {path}: {error.strerror}.") from error
-        folder = cls(path)
+                f"{path} exists already. Choose another folder with --out; if it holds a run, "
+                "continue that with --resume."
+            )
         record = {
             "config": config.to_dict(),
             "item_shape": list(shape),
             "seed": config.seed,
             "versions": _versions(),
         }
-        with written_whole(folder.config_file) as temporary:
-            temporary.write_text(json.dumps(record, indent=2) + "\n")
-        return folder
+        draft = cls(temporary_path(path.absolute()))
+        try:
+            draft.path.mkdir(parents=True)
+            with written_whole(draft.config_file) as temporary:
+                temporary.write_text(json.dumps(record, indent=2) + "\n")
+            draft.path.rename(path)
+        except OSError as error:
+            shutil.rmtree(draft.path, ignore_errors=True)
+            raise ValueError(f"Can't make the folder {path}: {error.strerror}.") from error
+        return cls(path)
 
     @classmethod
     def open(cls, path: str | Path) -> "RunFolder":
@@ -82,7 +89,8 @@ class RunFolder:
         folder = cls(Path(path))
         if not folder.config_file.is_file():
             raise ValueError(
-                f"{path} is not a run: it holds no config.json. A run is the folder that `hotgrad train --out` made."
+                f"{path} is not a run: it holds no config.json. A run is the folder that "
+                "`hotgrad train --out` made."
             )
         return folder
 
@@ -90,9 +98,16 @@ class RunFolder:
         """The configuration and the shape of an item."""
         try:
             record: dict[str, Any] = json.loads(self.config_file.read_text())
-            return Config.from_dict(record["config"]), tuple(record["item_shape"])
-        except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"{self.config_file} can't be read as a run's configuration: {error}") from error
+            shape = tuple(record["item_shape"])
+            for size in shape:
+                check_count(size, "a size in item_shape")
+            return Config.from_dict(record["config"]), shape
+        except KeyError as error:
+            raise ValueError(f"{self.config_file} lacks {error}.") from error
+        except (ValueError, TypeError) as error:
+            raise ValueError(
+                f"{self.config_file} can't be read as a run's configuration: {error}"
+            ) from error
 
     def write_metrics(self, rows: list[Row]) -> None:
         """metrics.csv, whole."""
@@ -124,7 +139,8 @@ def load(run: str | Path, *, device: str | torch.device = "cpu") -> VAE:
     config, shape = folder.read_config()
     if not folder.model_file.is_file():
         raise ValueError(
-            f"{run} has no model.safetensors: its training hasn't finished. Continue it with --resume."
+            f"{run} has no model.safetensors: its training hasn't finished. "
+            "Continue it with --resume."
         )
     try:
         tensors = safetensors.torch.load_file(folder.model_file)
@@ -136,15 +152,19 @@ def load(run: str | Path, *, device: str | torch.device = "cpu") -> VAE:
     if expected != found:
         name = min(set(expected.items()) ^ set(found.items()))[0]
         raise ValueError(
-            f"{folder.model_file} doesn't fit {folder.config_file.name}: {name} is {found.get(name, 'absent')}, "
-            f"expected {expected.get(name, 'absent')}."
+            f"{folder.model_file} doesn't fit {folder.config_file.name}: {name} is "
+            f"{found.get(name, 'absent')}, expected {expected.get(name, 'absent')}."
         )
     model.load_state_dict(tensors)
     return model.to(device).eval()
 
 
 def _versions() -> dict[str, str]:
-    found = {"hotgrad": __version__, "python": platform.python_version(), "torch": torch.__version__}
+    found = {
+        "hotgrad": __version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+    }
     for package in _PACKAGES:
         try:
             found[package] = version(package)

@@ -63,10 +63,14 @@ def _baseline(config: Config, model: VAE) -> Baseline:
     """The named baseline; the learned one is a small network on the code's marginals."""
     if config.baseline == "learned":
         with torch.random.fork_rng(devices=[]):
-            torch.random.default_generator.manual_seed(config.seed)
+            torch.default_generator.manual_seed(config.seed)
             size, start = model.latent.size, -len(model.latent.event_shape)
             return Learned(
                 nn.Sequential(nn.Flatten(start), nn.Linear(size, 100), nn.ReLU(), nn.Linear(100, 1))
             )
-    plain = {"leave-one-out": LeaveOneOut, "none": NoBaseline, "moving-average": MovingAverage}
+    plain: dict[str, type[NoBaseline | LeaveOneOut | MovingAverage]] = {
+        "leave-one-out": LeaveOneOut,
+        "none": NoBaseline,
+        "moving-average": MovingAverage,
+    }
     return plain[config.baseline]()

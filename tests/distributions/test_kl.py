@@ -1,0 +1,212 @@
+"""Divergences: against torch's, against sums and quadrature, at masks and certain bits."""
+
+import math
+
+import pytest
+import torch
+from stats import integral, unbiased
+from torch import Generator, Tensor
+from torch import distributions as td
+from torch.autograd import gradcheck, gradgradcheck
+from torch.distributions import kl_divergence
+
+import hotgrad as hg
+
+INF = math.inf
+LAWS = [
+    pytest.param(hg.Bernoulli, td.Bernoulli, id="bits"),
+    pytest.param(hg.OneHotCategorical, td.OneHotCategorical, id="categories"),
+]
+
+
+@pytest.mark.parametrize("parameter", ["logits", "probs"])
+@pytest.mark.parametrize(("ours", "theirs"), LAWS)
+def test_agrees_with_torch(ours: type, theirs: type, parameter: str, generator: Generator) -> None:
+    first, second = torch.randn(2, 4, 3, dtype=torch.float64, generator=generator).softmax(-1)
+    make = {"probs": lambda x: x, "logits": torch.log}[parameter]
+
+    def law(cls: type, probs: Tensor) -> td.Distribution:
+        made: td.Distribution = cls(**{parameter: make(probs)})
+        return made
+
+    expected = kl_divergence(law(theirs, first), law(theirs, second))
+    for p_class, q_class in ((ours, ours), (ours, theirs), (theirs, ours)):
+        actual = kl_divergence(law(p_class, first), law(q_class, second))
+        torch.testing.assert_close(actual, expected)
+
+
+@pytest.mark.parametrize("q_class", [hg.OneHotCategorical, td.OneHotCategorical])
+def test_impossible_categories(q_class: type) -> None:
+    p = hg.OneHotCategorical(probs=torch.tensor([[0.5, 0.5, 0.0], [1.0, 0.0, 0.0]]))
+    q = q_class(probs=torch.tensor([[0.5, 0.5, 0.0], [0.5, 0.0, 0.5]]))
+    expected = torch.tensor([0.0, math.log(2)])
+    torch.testing.assert_close(kl_divergence(p, q), expected)
+    outside = q_class(probs=torch.tensor([1.0, 0.0, 0.0]))
+    assert torch.equal(kl_divergence(p, outside), torch.tensor([INF, 0.0]))
+
+
+@pytest.mark.parametrize("q_class", [hg.Bernoulli, td.Bernoulli])
+def test_certain_bits(q_class: type) -> None:
+    p = hg.Bernoulli(probs=torch.tensor([0.0, 1.0, 0.0, 0.5, 0.5, 1.0]))
+    q = q_class(probs=torch.tensor([0.0, 1.0, 0.5, 0.0, 1.0, 0.0]))
+    expected = torch.tensor([0.0, 0.0, math.log(2), INF, INF, INF])
+    torch.testing.assert_close(kl_divergence(p, q), expected)
+
+
+def test_a_rare_bit_of_torchs_keeps_its_probability() -> None:
+    """torch turns probs into logits clamped at float32's resolution: 1e-12 becomes 1e-7."""
+    p = hg.Bernoulli(probs=torch.tensor(0.5, dtype=torch.float64))
+    q = td.Bernoulli(probs=torch.tensor(1e-12))
+    expected = 0.5 * math.log(0.5 / 1e-12) + 0.5 * math.log(0.5)
+    assert kl_divergence(p, q).item() == pytest.approx(expected, rel=1e-6)
+
+
+def test_underflowing_probability_against_an_impossible_state() -> None:
+    p = hg.OneHotCategorical(logits=torch.tensor([0.0, -1000.0]))
+    q = hg.OneHotCategorical(logits=torch.tensor([0.0, -INF]))
+    assert kl_divergence(p, q) == 0
+    bit = hg.Bernoulli(logits=torch.tensor(1000.0))
+    assert kl_divergence(bit, hg.Bernoulli(logits=torch.tensor(INF))) == 0
+
+
+def test_gradients(generator: Generator) -> None:
+    scores = torch.randn(2, 2, 4, dtype=torch.float64, generator=generator)
+    p_scores, q_scores = (row.clone().requires_grad_() for row in scores)
+    mask = torch.tensor([False, True, False, False])
+
+    def categories(p: Tensor, q: Tensor) -> Tensor:
+        p, q = torch.where(mask, -INF, p), torch.where(mask, -INF, q)
+        return kl_divergence(hg.OneHotCategorical(logits=p), hg.OneHotCategorical(logits=q))
+
+    def bits(p: Tensor, q: Tensor) -> Tensor:
+        p, q = torch.where(mask, INF, p), torch.where(mask, INF, q)
+        return kl_divergence(hg.Bernoulli(logits=p), hg.Bernoulli(logits=q))
+
+    for function in (categories, bits):
+        assert gradcheck(function, (p_scores, q_scores))
+        assert gradgradcheck(function, (p_scores, q_scores))
+
+
+def test_gradients_at_masks_are_zero() -> None:
+    p_logits = torch.tensor([-INF, 0.0, 1.0], requires_grad=True)
+    q_logits = torch.tensor([-INF, 1.0, 0.0], requires_grad=True)
+    kl = kl_divergence(hg.OneHotCategorical(logits=p_logits), hg.OneHotCategorical(logits=q_logits))
+    kl.backward()
+    assert p_logits.grad is not None
+    assert q_logits.grad is not None
+    assert p_logits.grad.isfinite().all()
+    assert q_logits.grad.isfinite().all()
+    assert p_logits.grad[0] == q_logits.grad[0] == 0
+
+
+def binary_kl(p_logit: Tensor, p_tau: float, q_logit: Tensor, q_tau: float) -> Tensor:
+    """By quadrature in logit space."""
+    p, q = hg.BinaryConcrete(p_tau, logits=p_logit), hg.BinaryConcrete(q_tau, logits=q_logit)
+
+    def integrand(logit: Tensor) -> Tensor:
+        log_p = p.log_prob_of_twin(logit)
+        return log_p.exp() * (log_p - q.log_prob_of_twin(logit))
+
+    return integral(integrand, -100.0, 100.0, pieces=1000)
+
+
+P_LOGIT, Q_LOGIT = torch.tensor(1.0, dtype=torch.float64), torch.tensor(-0.5, dtype=torch.float64)
+TEMPERATURES = (0.7, 1.1)
+
+
+def binary_estimates(n: int, generator: Generator) -> Tensor:
+    p = hg.BinaryConcrete(TEMPERATURES[0], logits=P_LOGIT.expand(n))
+    q = hg.BinaryConcrete(TEMPERATURES[1], logits=Q_LOGIT)
+    return hg.monte_carlo_kl(p, q, generator=generator).unsqueeze(-1)
+
+
+def two_class_estimates(n: int, generator: Generator) -> Tensor:
+    """The same divergence: two categories are a bit."""
+    p_logits = torch.stack([P_LOGIT, torch.zeros_like(P_LOGIT)]).expand(n, 2)
+    q_logits = torch.stack([Q_LOGIT, torch.zeros_like(Q_LOGIT)])
+    p = hg.Concrete(TEMPERATURES[0], logits=p_logits)
+    q = hg.Concrete(TEMPERATURES[1], logits=q_logits)
+    return hg.monte_carlo_kl(p, q, generator=generator).unsqueeze(-1)
+
+
+@pytest.mark.parametrize("estimates", [binary_estimates, two_class_estimates])
+def test_monte_carlo_kl_is_unbiased(estimates: object, generator: Generator) -> None:
+    exact = binary_kl(P_LOGIT, TEMPERATURES[0], Q_LOGIT, TEMPERATURES[1]).reshape(1)
+    assert callable(estimates)
+    assert unbiased(estimates, exact, generator=generator)
+    # mutants: the direction, and the prior at the posterior's temperature
+    reverse = binary_kl(Q_LOGIT, TEMPERATURES[1], P_LOGIT, TEMPERATURES[0]).reshape(1)
+    assert not unbiased(estimates, reverse, generator=generator)
+    same = binary_kl(P_LOGIT, TEMPERATURES[0], Q_LOGIT, TEMPERATURES[0]).reshape(1)
+    assert not unbiased(estimates, same, generator=generator)
+
+
+def test_monte_carlo_kl_has_an_unbiased_gradient(generator: Generator) -> None:
+    p_logit, q_logit = (x.clone().requires_grad_() for x in (P_LOGIT, Q_LOGIT))
+    exact_kl = binary_kl(p_logit, TEMPERATURES[0], q_logit, TEMPERATURES[1])
+    exact = torch.stack(torch.autograd.grad(exact_kl, (p_logit, q_logit)))
+
+    def gradients(n: int, generator: Generator) -> Tensor:
+        p_rows, q_rows = (x.detach().expand(n).clone().requires_grad_() for x in (P_LOGIT, Q_LOGIT))
+        p = hg.BinaryConcrete(TEMPERATURES[0], logits=p_rows)
+        q = hg.BinaryConcrete(TEMPERATURES[1], logits=q_rows)
+        kl = hg.monte_carlo_kl(p, q, generator=generator).sum()
+        return torch.stack(torch.autograd.grad(kl, (p_rows, q_rows)), -1)
+
+    def held(n: int, generator: Generator) -> Tensor:
+        """Mutant: the samples' dependence on p is cut."""
+        rows = P_LOGIT.expand(n).clone().requires_grad_()
+        p = hg.BinaryConcrete(TEMPERATURES[0], logits=rows)
+        q = hg.BinaryConcrete(TEMPERATURES[1], logits=Q_LOGIT.expand(n).clone().requires_grad_())
+        twin = p.rsample_with_twin(generator=generator).twin.detach()
+        kl = (p.log_prob_of_twin(twin) - q.log_prob_of_twin(twin)).sum()
+        return torch.stack(torch.autograd.grad(kl, (rows, q.logits)), -1)
+
+    assert unbiased(gradients, exact, generator=generator)
+    assert not unbiased(held, exact, generator=generator)
+
+
+def test_monte_carlo_kl_of_joint_laws(generator: Generator) -> None:
+    p = hg.Concrete(0.5, logits=torch.randn(4, 3, 5, generator=generator)).to_event(1)
+    q = hg.Concrete(0.5, logits=torch.zeros(3, 5)).to_event(1)
+    seeds = (torch.Generator().manual_seed(1), torch.Generator().manual_seed(1))
+    joint = hg.monte_carlo_kl(p, q, num_samples=7, generator=seeds[0])
+    parts = hg.monte_carlo_kl(p.law, q.law, num_samples=7, generator=seeds[1])
+    assert joint.shape == (4,)
+    torch.testing.assert_close(joint, parts.sum(-1))
+
+
+@pytest.mark.parametrize("temperature", [1.0, 1e-3, 1e-5])
+def test_monte_carlo_kl_doesnt_lose_digits_at_a_low_temperature(
+    temperature: float, generator: Generator
+) -> None:
+    """log z is of the size 1 / temperature; its Jacobian must cancel before it is rounded."""
+    logits = torch.randn(2, 10, generator=generator)
+    noise = hg.ops.draw_gumbel((1000, 10), generator=generator)
+    twin = hg.ops.log_gumbel_softmax(logits[0].double(), noise.double(), temperature)
+
+    def log_ratio(dtype: torch.dtype) -> Tensor:
+        p, q = (hg.Concrete(temperature, logits=row.to(dtype)) for row in logits)
+        return p.log_prob_of_twin(twin.to(dtype)) - q.log_prob_of_twin(twin.to(dtype))
+
+    torch.testing.assert_close(
+        log_ratio(torch.float32).double(), log_ratio(torch.float64), rtol=1e-4, atol=1e-4
+    )
+
+
+def test_monte_carlo_kl_between_different_masks_is_infinite(generator: Generator) -> None:
+    masked = hg.Concrete(0.5, logits=torch.tensor([0.0, 0.0, -INF]))
+    full = hg.Concrete(0.5, logits=torch.zeros(3))
+    assert hg.monte_carlo_kl(masked, full, num_samples=3, generator=generator) == INF
+    assert hg.monte_carlo_kl(full, masked, num_samples=3, generator=generator) == INF
+    assert hg.monte_carlo_kl(masked, masked, num_samples=3, generator=generator) == 0
+
+
+def test_monte_carlo_kl_refuses_other_laws() -> None:
+    concrete = hg.Concrete(0.5, logits=torch.zeros(2))
+    with pytest.raises(ValueError, match=r"takes Concrete or BinaryConcrete laws, got Bernoulli"):
+        hg.monte_carlo_kl(hg.Bernoulli(logits=torch.zeros(2)), concrete)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="two laws of one kind, got Concrete and BinaryConcrete"):
+        hg.monte_carlo_kl(concrete, hg.BinaryConcrete(0.5, logits=torch.zeros(2)))
+    with pytest.raises(ValueError, match="num_samples must be an integer of at least 1, got 0"):
+        hg.monte_carlo_kl(concrete, concrete, num_samples=0)

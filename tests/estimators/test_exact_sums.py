@@ -1,0 +1,259 @@
+"""Estimators summed over their own randomness: right to rounding, or wrong by a figure.
+
+The samples, or the noise, are given to the law beforehand, all of them side by side along the
+batch. So the estimate's mean is a finite sum (or a one-dimensional integral), and nothing is left
+to chance.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from estimators.cases import (
+    MeanNet,
+    moving_average_with_a_past,
+    tuples,
+    with_noise,
+    with_samples,
+)
+from estimators.targets import LOGIT, relaxed_objective_slope, smooth, straight_through_slope
+from torch import Tensor
+
+import hotgrad as hg
+
+# law, logits' shape, event dimensions; each has few enough states to list
+FINITE = {
+    "Bernoulli": (hg.Bernoulli, (), 0),
+    "Bernoulli.to_event(1)": (hg.Bernoulli, (2,), 1),
+    "OneHotCategorical": (hg.OneHotCategorical, (3,), 1),
+    "OneHotCategorical.to_event(1)": (hg.OneHotCategorical, (2, 2), 2),
+}
+every_law = pytest.mark.parametrize("law", FINITE)
+
+
+class Toy:
+    """A law small enough for every tuple of samples, with its states and probabilities by hand."""
+
+    def __init__(self, name: str) -> None:
+        self.law, shape, self.event_dims = FINITE[name]
+        generator = torch.Generator().manual_seed(5)
+        self.logits = torch.randn(shape, generator=generator, dtype=torch.float64)
+        self.logits.requires_grad_()
+        self.states = {
+            "Bernoulli": torch.tensor([0.0, 1.0]),
+            "Bernoulli.to_event(1)": tuples(2, 2),
+            "OneHotCategorical": torch.eye(3),
+            "OneHotCategorical.to_event(1)": torch.eye(2)[tuples(2, 2)],
+        }[name].to(torch.float64)
+
+    def probs(self) -> Tensor:
+        """Of each state, from nothing but a softmax or a sigmoid."""
+        chances = {
+            hg.Bernoulli: lambda a: torch.stack([(-a).sigmoid(), a.sigmoid()], -1),
+            hg.OneHotCategorical: lambda a: a.softmax(-1),
+        }[self.law](self.logits)
+        outcome = {
+            hg.Bernoulli: lambda z: torch.stack([1 - z, z], -1),
+            hg.OneHotCategorical: lambda z: z,
+        }[self.law](self.states)
+        return (outcome * chances).sum(-1).reshape(len(self.states), -1).prod(-1)
+
+    def flat(self, z: Tensor) -> Tensor:
+        return z.reshape((*z.shape[: z.ndim - self.event_dims], -1)).to(torch.float64)
+
+    def q(self, samples: Tensor) -> Any:
+        """The law with `samples` `(S, N, *event)` in place of its own."""
+        logits = self.logits.expand(samples.shape[1:2] + self.logits.shape)
+        inner_dims = {hg.Bernoulli: 0, hg.OneHotCategorical: 1}[self.law]
+        q = with_samples(self.law, logits, samples)
+        return q.to_event(self.event_dims - inner_dims)
+
+    def mean_of(self, estimator: hg.Estimator, f: Callable[[Tensor], Tensor], count: int) -> Tensor:
+        """Probability x surrogate, added over all tuples of `count` samples."""
+        index = tuples(len(self.states), count)
+        probs = self.probs().detach()[index].prod(-1)
+        q = self.q(self.states[index].transpose(0, 1))
+        return (probs * hg.expectation(f, q, estimator, num_samples=count)).sum()
+
+    def exact(self, f: Callable[[Tensor], Tensor]) -> Tensor:
+        return (self.probs() * f(self.states)).sum()
+
+    def gradient(self, value: Tensor) -> Tensor:
+        return torch.autograd.grad(value, self.logits)[0]
+
+    def bias(self, estimator: hg.Estimator, f: Callable[[Tensor], Tensor], count: int = 1) -> float:
+        """The largest error of a coordinate of the mean gradient."""
+        right = self.gradient(self.exact(f))
+        return float((self.gradient(self.mean_of(estimator, f, count)) - right).abs().max())
+
+
+@pytest.fixture
+def toy(law: str) -> Toy:
+    return Toy(law)
+
+
+def jagged(toy: Toy) -> Callable[[Tensor], Tensor]:
+    """No smooth function: f as a table of the states."""
+
+    def f(z: Tensor) -> Tensor:
+        z = toy.flat(z)
+        code = (z * torch.tensor([1.0, 2.0, 4.0, 8.0])[: z.shape[-1]]).sum(-1)
+        return torch.tensor([0.3, -1.1, 2.0, 0.9, -0.4, 1.7, 0.2, 3.0, -2.0, 6.0, 1.1])[
+            code.long()
+        ].to(torch.float64)
+
+    return f
+
+
+def polynomial(toy: Toy, degree: int) -> Callable[[Tensor], Tensor]:
+    weight = torch.tensor([1.0, -0.6, 0.3, 1.4], dtype=torch.float64)
+
+    def f(z: Tensor) -> Tensor:
+        z = toy.flat(z)
+        return ((z * weight[: z.shape[-1]]).sum(-1) + 0.5) ** degree
+
+    return f
+
+
+class OwnMean:
+    """The classic mistake: the baseline of a sample has the sample in it."""
+
+    def centre(self, values: Tensor, q: Any) -> Tensor:
+        return values - values.mean(0)
+
+
+SUMS: list[tuple[str, Callable[[Any], hg.Estimator], int]] = [
+    ("Exact", lambda q: hg.Exact(), 1),
+    ("NoBaseline", lambda q: hg.ScoreFunction(hg.NoBaseline()), 1),
+    ("NoBaseline", lambda q: hg.ScoreFunction(hg.NoBaseline()), 2),
+    ("LeaveOneOut", lambda q: hg.ScoreFunction(hg.LeaveOneOut()), 2),
+    ("LeaveOneOut", lambda q: hg.ScoreFunction(hg.LeaveOneOut()), 3),
+    ("MovingAverage", lambda q: hg.ScoreFunction(moving_average_with_a_past()), 2),
+    ("Learned", lambda q: hg.ScoreFunction(hg.Learned(MeanNet(q))), 2),
+]
+
+
+@every_law
+@pytest.mark.parametrize(
+    ("make", "count"),
+    [(m, s) for _, m, s in SUMS],
+    ids=[f"{name}, S={count}" for name, _, count in SUMS],
+)
+def test_mean_gradient_of_the_unbiased_is_exact(
+    toy: Toy, make: Callable[[Any], hg.Estimator], count: int
+) -> None:
+    f = jagged(toy)
+    batch = toy.states[tuples(len(toy.states), count)].transpose(0, 1)
+    value = toy.mean_of(make(toy.q(batch)), f, count)
+    exact = toy.exact(f)
+    torch.testing.assert_close(value, exact, rtol=0, atol=1e-12)
+    torch.testing.assert_close(toy.gradient(value), toy.gradient(exact), rtol=0, atol=1e-12)
+
+
+@every_law
+@pytest.mark.parametrize("count", [2, 3])
+def test_the_mutant_whose_baseline_has_the_sample_in_it_is_seen(toy: Toy, count: int) -> None:
+    assert toy.bias(hg.ScoreFunction(OwnMean()), jagged(toy), count) > 0.01
+
+
+@every_law
+def test_straight_through_is_exact_for_linear_f_only(toy: Toy) -> None:
+    assert toy.bias(hg.StraightThrough(), polynomial(toy, 1)) < 1e-12
+    assert toy.bias(hg.StraightThrough(), polynomial(toy, 3)) > 0.01
+
+
+@every_law
+def test_reinmax_is_exact_up_to_quadratic_f_at_temperature_1(toy: Toy) -> None:
+    assert toy.bias(hg.ReinMax(), polynomial(toy, 1)) < 1e-12
+    assert toy.bias(hg.ReinMax(), polynomial(toy, 2)) < 1e-12
+    assert toy.bias(hg.ReinMax(), polynomial(toy, 3)) > 0.01
+    assert toy.bias(hg.ReinMax(temperature=2.0), polynomial(toy, 2)) > 0.001
+
+
+@pytest.mark.parametrize("law", ["OneHotCategorical"])
+def test_reinmax_at_any_temperature_is_the_papers_algorithm(toy: Toy) -> None:
+    temperature = 1.7
+    f = polynomial(toy, 3)
+    index = 1
+    sample = toy.states[index : index + 1]
+    value = hg.expectation(f, toy.q(sample.unsqueeze(0)), hg.ReinMax(temperature)).sum()
+    # Algorithm 2, line by line, with its logs
+    logits = toy.logits
+    first = logits.softmax(-1)
+    between = (sample[0] + (logits / temperature).softmax(-1)) / 2
+    second = ((between.log() - logits).detach() + logits).softmax(-1)
+    point = 2 * second - first / 2
+    expected = f(point - point.detach() + sample[0])
+    torch.testing.assert_close(toy.gradient(value), toy.gradient(expected), rtol=0, atol=1e-12)
+
+
+# Estimators that follow another objective are held to their own, by quadrature over logistic noise.
+
+OWN_TARGETS = {
+    hg.GumbelSoftmax: relaxed_objective_slope,
+    hg.StraightThroughGumbelSoftmax: straight_through_slope,
+}
+
+
+def logistic_nodes(logit: float) -> tuple[Tensor, Tensor]:
+    """Noise and weights: the trapezoidal rule, with a node's middle where the hard bit turns."""
+    step = 0.002
+    noise = (torch.arange(-20_000, 20_000, dtype=torch.float64) + 0.5) * step - logit
+    return noise, step * noise.sigmoid() * (-noise).sigmoid()
+
+
+def slope_at_nodes(estimator: hg.Estimator) -> float:
+    noise, weight = logistic_nodes(LOGIT)
+    logit = torch.tensor(LOGIT, dtype=torch.float64, requires_grad=True)
+    q = with_noise(hg.Bernoulli, logit.expand(noise.shape), noise.unsqueeze(0))
+    value = (weight * hg.expectation(smooth, q, estimator)).sum()
+    return float(torch.autograd.grad(value, logit)[0])
+
+
+@pytest.mark.parametrize("temperature", [0.3, 1.0, 2.0])
+@pytest.mark.parametrize("estimator", OWN_TARGETS)
+def test_mean_gradient_of_the_relaxed_is_their_own_objectives(
+    estimator: Any, temperature: float
+) -> None:
+    target = OWN_TARGETS[estimator](LOGIT, temperature)
+    assert slope_at_nodes(estimator(temperature)) == pytest.approx(target, rel=1e-5)
+    # the mutant: another temperature
+    assert slope_at_nodes(estimator(1.1 * temperature)) != pytest.approx(target, rel=1e-3)
+
+
+@pytest.mark.parametrize("estimator", OWN_TARGETS)
+def test_the_relaxed_are_biased_for_the_discrete_objective(estimator: Any) -> None:
+    up = 1 / (1 + math.exp(-LOGIT))
+    gap = smooth(torch.tensor(1.0)) - smooth(torch.tensor(0.0))
+    assert abs(slope_at_nodes(estimator(1.0)) - up * (1 - up) * float(gap)) > 0.05
+
+
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        hg.GumbelSoftmax(0.7),
+        hg.StraightThroughGumbelSoftmax(0.7),
+        hg.StraightThrough(),
+        hg.ReinMax(),
+        hg.ScoreFunction(hg.NoBaseline()),
+        hg.Exact(),
+    ],
+    ids=lambda estimator: type(estimator).__name__,
+)
+def test_a_bit_is_a_choice_of_two(estimator: hg.Estimator, generator: torch.Generator) -> None:
+    gumbel = -torch.empty(1, 50, 2, dtype=torch.float64).exponential_(generator=generator).log()
+    logistic = gumbel[..., 1] - gumbel[..., 0]
+    slopes = []
+    for law, noise in ((hg.Bernoulli, logistic), (hg.OneHotCategorical, gumbel)):
+        logit = torch.full((50,), LOGIT, dtype=torch.float64, requires_grad=True)
+        two = torch.stack([torch.zeros_like(logit), logit], -1)
+        logits, as_bit = {
+            hg.Bernoulli: (logit, lambda z: z),
+            hg.OneHotCategorical: (two, lambda z: z[..., 1]),
+        }[law]
+        q = with_noise(law, logits, noise)
+        value = hg.expectation(lambda z, as_bit=as_bit: smooth(as_bit(z)), q, estimator)
+        slopes.append((value, torch.autograd.grad(value.sum(), logit)[0]))
+    torch.testing.assert_close(*slopes, rtol=0, atol=1e-12)

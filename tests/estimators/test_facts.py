@@ -1,0 +1,152 @@
+"""What estimators say of themselves, and that it is so; configurations check themselves."""
+
+import dataclasses
+import math
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from estimators.cases import ESTIMATORS, LAWS, PATHWISE
+from torch import Generator, Tensor
+
+import hotgrad as hg
+
+# unbiased, relaxes_f, differentiates_f
+FACTS = {
+    hg.Exact: (True, False, False),
+    hg.ScoreFunction: (True, False, False),
+    hg.GumbelSoftmax: (False, True, True),
+    hg.StraightThrough: (False, False, True),
+    hg.StraightThroughGumbelSoftmax: (False, False, True),
+    hg.ReinMax: (False, False, True),
+}
+CLASSES = list(hg.estimators.ESTIMATORS.values())
+TEMPERED = [hg.GumbelSoftmax, hg.StraightThroughGumbelSoftmax, hg.ReinMax]
+
+
+@pytest.mark.parametrize("cls", CLASSES)
+def test_facts_stand_on_the_class(cls: type[hg.Estimator]) -> None:
+    assert (cls.unbiased, cls.relaxes_f, cls.differentiates_f) == FACTS[cls]
+    assert all(isinstance(name, str) for name in cls.requires)
+
+
+@pytest.mark.parametrize("estimator", [name for name in ESTIMATORS if name not in PATHWISE])
+def test_f_need_not_be_differentiable_where_that_is_said(
+    estimator: str, generator: Generator
+) -> None:
+    logits = LAWS["Bernoulli.to_event(1)"].logits((50,))
+    q = LAWS["Bernoulli.to_event(1)"].make(logits)
+    chosen = ESTIMATORS[estimator](q)
+    assert not chosen.differentiates_f
+    value = hg.expectation(
+        lambda z: (z.sum(-1) > 1).to(z.dtype), q, chosen, num_samples=2, generator=generator
+    )
+    (gradient,) = torch.autograd.grad(value.sum(), logits)
+    assert gradient.count_nonzero() > 0
+
+
+@pytest.mark.parametrize("estimator", PATHWISE)
+def test_f_must_be_differentiable_where_that_is_said(estimator: str) -> None:
+    q = LAWS["Bernoulli.to_event(1)"].make(LAWS["Bernoulli.to_event(1)"].logits((50,)))
+    chosen = ESTIMATORS[estimator](q)
+    assert chosen.differentiates_f
+    value = hg.expectation(lambda z: (z.sum(-1) > 1).to(z.dtype), q, chosen, num_samples=2)
+    assert not value.requires_grad
+
+
+@pytest.mark.parametrize("cls", [hg.Exact, hg.StraightThrough, *TEMPERED])
+def test_stateless_estimators_are_frozen_values(cls: Any) -> None:
+    estimator = cls()
+    assert estimator == cls()
+    assert hash(estimator) == hash(cls())
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        estimator.temperature = 0.1
+
+
+@pytest.mark.parametrize("cls", [hg.NoBaseline, hg.LeaveOneOut])
+def test_stateless_baselines_are_frozen_values(cls: Any) -> None:
+    assert cls() == cls()
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        cls().decay = 0.1
+
+
+@pytest.mark.parametrize("cls", TEMPERED)
+@pytest.mark.parametrize(
+    ("temperature", "why"),
+    [
+        (0, "positive and finite, got 0.*straight-through"),
+        (0.0, "positive and finite, got 0.0"),
+        (-0.5, "positive and finite, got -0.5"),
+        (math.nan, "positive and finite, got nan"),
+        (math.inf, "positive and finite, got inf"),
+        ("0.5", "a number or a tensor, got str"),
+        (True, "a number or a tensor, got bool"),
+        (None, "a number or a tensor, got NoneType"),
+        (torch.tensor([0.5, 0.0]), "positive and finite everywhere, got 0.0"),
+        (torch.tensor(1), "floating point, got dtype torch.int64"),
+    ],
+    ids=str,
+)
+def test_temperatures_are_checked_when_the_estimator_is_made(
+    cls: Any, temperature: Any, why: str
+) -> None:
+    with pytest.raises(ValueError, match=f"temperature must be {why}"):
+        cls(temperature)
+    with pytest.raises(ValueError, match=f"temperature must be {why}"):
+        dataclasses.replace(cls(), temperature=temperature)
+
+
+@pytest.mark.parametrize("budget", [0, -1, 2.0, True, None])
+def test_exacts_budget_is_checked_when_it_is_made(budget: Any) -> None:
+    with pytest.raises(ValueError, match="budget must be an integer of at least 1, got"):
+        hg.Exact(budget)
+
+
+@pytest.mark.parametrize(
+    ("cls", "moved"),
+    [(hg.GumbelSoftmax, True), (hg.StraightThroughGumbelSoftmax, True), (hg.ReinMax, False)],
+)
+@pytest.mark.parametrize("shape", [(), (5, 1)], ids=str)
+def test_a_temperature_may_be_a_tensor(
+    cls: Any, moved: bool, shape: tuple[int, ...], generator: Generator
+) -> None:
+    logits = LAWS["OneHotCategorical"].logits((5,))
+    temperature = torch.full(shape, 0.5, dtype=torch.float64, requires_grad=True)
+    results = []
+    for given in (0.5, temperature):
+        value = hg.expectation(
+            lambda z: (z @ torch.tensor([1.0, 2.0, 5.0]).double()).square(),
+            hg.OneHotCategorical(logits=logits),
+            cls(given),
+            num_samples=3,
+            generator=generator.clone_state(),
+        )
+        results.append((value, torch.autograd.grad(value.sum(), logits, retain_graph=True)[0]))
+    torch.testing.assert_close(*results)
+    (slope,) = torch.autograd.grad(value.sum(), temperature, allow_unused=True)
+    # ReinMax's temperature chooses a point, which is a constant
+    assert (slope is not None) == moved
+
+
+def test_an_estimator_needs_a_surrogate() -> None:
+    class Unfinished(hg.Estimator):
+        pass
+
+    with pytest.raises(TypeError, match="abstract"):
+        Unfinished()  # type: ignore[abstract]
+
+
+class Marginal:
+    """A user's estimator, of no family: f at the mean, once."""
+
+    def surrogate(
+        self, f: Callable[[Tensor], Tensor], q: Any, num_samples: int, generator: Generator | None
+    ) -> Tensor:
+        return f(q.mean.unsqueeze(0)).squeeze(0)
+
+
+def test_a_custom_estimator_is_any_object_with_surrogate() -> None:
+    logits = torch.tensor([0.5, -1.0], requires_grad=True)
+    value = hg.expectation(torch.square, hg.Bernoulli(logits=logits), Marginal())
+    torch.testing.assert_close(value, logits.sigmoid().square())

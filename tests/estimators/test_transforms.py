@@ -1,0 +1,166 @@
+"""Estimators under torch.compile and torch.func: the same numbers, or the same law."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from estimators.cases import ESTIMATORS, LAWS, Probe, moving_average_with_a_past
+from estimators.targets import (
+    LOGIT,
+    relaxed_objective_slope,
+    smooth,
+    straight_through_slope,
+)
+from stats import unbiased
+from torch import Generator, Tensor
+
+import hotgrad as hg
+
+PATHWISE = [
+    hg.GumbelSoftmax(0.5),
+    hg.StraightThrough(),
+    hg.StraightThroughGumbelSoftmax(0.5),
+    hg.ReinMax(),
+]
+
+
+def categorical_losses(logits: Tensor) -> Tensor:
+    """With each pathwise estimator, and the law made inside."""
+    q = hg.OneHotCategorical(logits=logits).to_event(1)
+    return torch.stack(
+        [hg.expectation(pair, q, estimator, num_samples=4).mean() for estimator in PATHWISE]
+    )
+
+
+def bit_losses(logits: Tensor) -> Tensor:
+    q = hg.Bernoulli(logits=logits).to_event(2)
+    return torch.stack(
+        [hg.expectation(pair, q, estimator, num_samples=4).mean() for estimator in PATHWISE]
+    )
+
+
+def pair(z: Tensor) -> Tensor:
+    weight = torch.linspace(-1, 1, z.shape[-1], dtype=z.dtype)
+    return ((z * weight).sum((-1, -2)) - 0.3).square()
+
+
+@pytest.mark.parametrize(
+    ("losses", "backend"),
+    [(categorical_losses, "inductor"), (bit_losses, "aot_eager")],
+    ids=["categories", "bits"],
+)
+@pytest.mark.usefixtures("compiler")
+def test_compiled_whole_the_pathwise_give_the_same_numbers(
+    losses: Callable[[Tensor], Tensor], backend: str
+) -> None:
+    results = []
+    # without this the compiler draws other random numbers than torch does
+    with torch._inductor.config.patch(fallback_random=True):
+        for function in (losses, torch.compile(losses, fullgraph=True, backend=backend)):
+            logits = LAWS["OneHotCategorical.to_event(1)"].logits((5,), torch.float32)
+            torch.manual_seed(0)
+            value = function(logits)
+            results.append((value, torch.autograd.grad(value.sum(), logits)[0]))
+    torch.testing.assert_close(*results, rtol=1e-5, atol=1e-6)
+
+
+def evaluating(q: Any) -> hg.Estimator:
+    """A moving average that stays: torch.func lets no function update a buffer in place."""
+    return hg.ScoreFunction(moving_average_with_a_past()).eval()
+
+
+FUNCTIONAL = ESTIMATORS | {"ScoreFunction(MovingAverage)": evaluating}
+
+
+@pytest.mark.parametrize("estimator", FUNCTIONAL)
+@pytest.mark.parametrize("law", LAWS)
+def test_func_grad_is_backward(estimator: str, law: str, generator: Generator) -> None:
+    logits = LAWS[law].logits((5,))
+    f = Probe(LAWS[law].make(logits), torch.float64)
+
+    def loss(logits: Tensor, chosen: hg.Estimator, generator: Generator) -> Tensor:
+        q = LAWS[law].make(logits)
+        return hg.expectation(f.values, q, chosen, num_samples=3, generator=generator).sum()
+
+    chosen = FUNCTIONAL[estimator](LAWS[law].make(logits))
+    (backward,) = torch.autograd.grad(loss(logits, chosen, generator.clone_state()), logits)
+    functional = torch.func.grad(loss)(logits.detach(), chosen, generator)
+    torch.testing.assert_close(functional, backward, rtol=0, atol=1e-14)
+
+
+UP = torch.tensor(LOGIT, dtype=torch.float64).sigmoid()
+STEP = smooth(torch.tensor(1.0, dtype=torch.float64)) - smooth(torch.tensor(0.0).double())
+CASES: dict[str, tuple[hg.Estimator, Callable[[Tensor], Tensor], Callable[[], float]]] = {
+    "Exact": (hg.Exact(), smooth, lambda: float(UP * (1 - UP) * STEP)),
+    "ScoreFunction": (hg.ScoreFunction(), smooth, lambda: float(UP * (1 - UP) * STEP)),
+    "GumbelSoftmax": (hg.GumbelSoftmax(0.7), smooth, lambda: relaxed_objective_slope(LOGIT, 0.7)),
+    "StraightThroughGumbelSoftmax": (
+        hg.StraightThroughGumbelSoftmax(0.7),
+        smooth,
+        lambda: straight_through_slope(LOGIT, 0.7),
+    ),
+    "StraightThrough": (hg.StraightThrough(), lambda z: 3 * z, lambda: float(UP * (1 - UP) * 3)),
+    "ReinMax": (hg.ReinMax(), lambda z: (z + 1).square(), lambda: float(UP * (1 - UP) * 3)),
+}
+
+
+def mapped_gradients(case: str) -> Callable[[int, Generator], Tensor]:
+    """`(n, 1)` gradients for a bit, by vmap over grad, from torch's global generator."""
+    estimator, f, _ = CASES[case]
+
+    def replicate(n: int, generator: Generator) -> Tensor:
+        def loss(logit: Tensor) -> Tensor:
+            return hg.expectation(f, hg.Bernoulli(logits=logit), estimator, num_samples=2)
+
+        torch.manual_seed(int(torch.randint(2**40, (), generator=generator)))
+        logits = torch.full((n,), LOGIT, dtype=torch.float64)
+        return torch.func.vmap(torch.func.grad(loss), randomness="different")(logits).unsqueeze(-1)
+
+    return replicate
+
+
+@pytest.mark.usefixtures("forked_rng")
+@pytest.mark.parametrize("case", CASES)
+def test_vmap_of_grad_has_the_right_mean(case: str, generator: Generator) -> None:
+    target = torch.tensor([CASES[case][2]()], dtype=torch.float64)
+    verdict = unbiased(mapped_gradients(case), target, generator=generator)
+    assert verdict, verdict.figures
+    # the mutant: a mean that is a tenth off
+    assert not unbiased(mapped_gradients(case), 1.1 * target, generator=generator)
+
+
+@pytest.mark.usefixtures("forked_rng")
+@pytest.mark.parametrize("case", sorted(set(CASES) - {"Exact", "StraightThrough"}))
+def test_vmap_draws_differently_for_each_element(case: str, generator: Generator) -> None:
+    # 200 pairs of fair bits don't all agree by chance
+    assert len(mapped_gradients(case)(200, generator).unique()) > 1
+
+
+@pytest.mark.usefixtures("forked_rng")
+@pytest.mark.parametrize("law", LAWS)
+@pytest.mark.parametrize("case", CASES)
+def test_vmap_over_every_law_gives_finite_values_in_shape(case: str, law: str) -> None:
+    logits = LAWS[law].logits((6,))
+
+    f = Probe(LAWS[law].make(logits), torch.float64)
+
+    def value(logits: Tensor) -> Tensor:
+        q = LAWS[law].make(logits)
+        return hg.expectation(f.values, q, CASES[case][0], num_samples=2)
+
+    mapped = torch.func.vmap(value, randomness="different")(logits)
+    assert mapped.shape == (6,)
+    assert mapped.isfinite().all()
+
+
+@pytest.mark.parametrize("law", LAWS)
+def test_vmap_of_the_exact_sum_is_the_batch(law: str) -> None:
+    logits = LAWS[law].logits((6,))
+
+    f = Probe(LAWS[law].make(logits), torch.float64)
+
+    def value(logits: Tensor) -> Tensor:
+        return hg.expectation(f.values, LAWS[law].make(logits), hg.Exact())
+
+    torch.testing.assert_close(torch.func.vmap(value)(logits), value(logits), rtol=0, atol=1e-13)

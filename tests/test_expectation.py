@@ -1,0 +1,215 @@
+"""The entry point: what it takes, what it refuses, and what it says then."""
+
+from typing import Any
+
+import pytest
+import torch
+import torch.distributions as td
+from torch import Tensor
+
+import hotgrad as hg
+from hotgrad.distributions import as_law
+
+SCORE = hg.ScoreFunction()
+
+
+def bits(*shape: int, **options: Any) -> hg.Bernoulli:
+    return hg.Bernoulli(logits=torch.zeros(shape, requires_grad=True), **options)
+
+
+def first(z: Tensor) -> Tensor:
+    return z[..., 0]
+
+
+@pytest.mark.parametrize(
+    ("f", "why"),
+    [
+        (lambda z: z, r"shape \(2, 4\) \(num_samples, \*batch\), .* got \(2, 4, 3\)"),
+        (lambda z: z.sum(), r"shape \(2, 4\) .* got \(\)"),
+        (lambda z: z.mean((0, 2)), r"shape \(2, 4\) .* got \(4,\)"),
+        (lambda z: z[..., :1], r"shape \(2, 4\) .* got \(2, 4, 1\)"),
+        (lambda z: 1.0, r"a tensor of shape \(2, 4\), got float"),
+        (lambda z: None, r"a tensor of shape \(2, 4\), got NoneType"),
+        (lambda z: first(z).long(), r"floating point values, got torch.int64. Convert"),
+        (lambda z: first(z) > 0, r"floating point values, got torch.bool"),
+        (lambda z: first(z) * 1j, r"floating point values, got torch.complex64"),
+    ],
+)
+@pytest.mark.parametrize(
+    "estimator", [SCORE, hg.GumbelSoftmax(), hg.StraightThrough()], ids=lambda e: type(e).__name__
+)
+def test_fs_output_must_be_one_float_per_sample(f: Any, why: str, estimator: hg.Estimator) -> None:
+    with pytest.raises(ValueError, match=why):
+        hg.expectation(f, bits(4, 3).to_event(1), estimator, num_samples=2)
+
+
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf, -torch.inf])
+@pytest.mark.parametrize(
+    "estimator", [SCORE, hg.GumbelSoftmax(), hg.ReinMax()], ids=lambda e: type(e).__name__
+)
+def test_non_finite_values_of_f_are_named(estimator: hg.Estimator, bad: float) -> None:
+    def f(z: Tensor) -> Tensor:
+        values = first(z).clone()
+        values[1, 2] = values[1, 3] = bad
+        return values
+
+    why = rf"non-finite values: 2 of 8, the first {bad} at sample 1, batch element \(2,\)\."
+    with pytest.raises(ValueError, match=why):
+        hg.expectation(f, bits(4, 3).to_event(1), estimator, num_samples=2)
+
+
+def test_a_non_finite_value_without_a_batch_is_named() -> None:
+    noise = torch.tensor([torch.nan, 0.0])
+    with pytest.raises(ValueError, match=r"1 of 2, the first nan at sample 0\.$"):
+        hg.expectation(lambda z: first(z) + noise, bits(3).to_event(1), SCORE, num_samples=2)
+
+
+@pytest.mark.parametrize("events", [0, 1])
+def test_validate_args_turns_the_look_at_values_off(events: int) -> None:
+    q = bits(4, 3, validate_args=False).to_event(events)
+
+    def f(z: Tensor) -> Tensor:
+        return torch.full(z.shape[: z.ndim - events], torch.nan)
+
+    assert hg.expectation(f, q, SCORE, num_samples=2).isnan().all()
+
+
+@pytest.mark.parametrize("num_samples", [0, -1, 1.5, 2.0, True, None, "2"])
+def test_num_samples_is_a_positive_integer(num_samples: Any) -> None:
+    with pytest.raises(ValueError, match="num_samples must be an integer of at least 1, got"):
+        hg.expectation(first, bits(3).to_event(1), hg.StraightThrough(), num_samples=num_samples)
+
+
+@pytest.mark.parametrize("estimator", [hg.GumbelSoftmax, hg.ScoreFunction, "exact", None, 0.5])
+def test_the_estimator_is_an_object(estimator: Any) -> None:
+    with pytest.raises(ValueError, match=r"must be an estimator object such as .*, got"):
+        hg.expectation(first, bits(3).to_event(1), estimator)
+
+
+@pytest.mark.parametrize(
+    ("q", "why"),
+    [
+        (torch.zeros(3), "must be a distribution, got Tensor"),
+        (hg.Bernoulli, "must be a distribution, got type"),
+        (td.Categorical(logits=torch.zeros(3)), "samples are integers. Use OneHotCategorical"),
+        (hg.Concrete(0.5, logits=torch.zeros(3)), "Concrete, a relaxed law. .*OneHotCategorical"),
+        (hg.BinaryConcrete(0.5, logits=torch.zeros(3)), "BinaryConcrete, a relaxed law"),
+        (hg.BinaryConcrete(0.5, logits=torch.zeros(3)).to_event(1), "BinaryConcrete, a relaxed"),
+        (td.RelaxedBernoulli(torch.tensor(0.5), logits=torch.zeros(3)), "a relaxed law"),
+        (td.RelaxedOneHotCategorical(torch.tensor(0.5), logits=torch.zeros(3)), "a relaxed law"),
+        (td.Normal(torch.zeros(3), 1.0), r"Normal, a continuous law: .*use q\.rsample\(\)"),
+        (td.Independent(td.Normal(torch.zeros(3), 1.0), 1), "Normal, a continuous law"),
+        (hg.HardConcrete(0.5, logits=torch.zeros(3)), "HardConcrete, a continuous law"),
+        (hg.Gumbel(torch.zeros(3), torch.ones(3)).to_event(1), "Gumbel, a continuous law"),
+        (td.Poisson(torch.ones(3)), "q is Poisson. Of torch's laws, .* takes OneHotCategorical"),
+        (td.Binomial(3, torch.full((3,), 0.5)), "q is Binomial. Of torch's laws"),
+        (td.Independent(td.Geometric(torch.full((3,), 0.5)), 1), "q is Geometric"),
+    ],
+    ids=lambda q: type(q).__name__,
+)
+@pytest.mark.parametrize(
+    "estimator", [SCORE, hg.GumbelSoftmax(), hg.Exact()], ids=lambda e: type(e).__name__
+)
+def test_q_is_a_discrete_law_of_vectors(q: Any, why: str, estimator: hg.Estimator) -> None:
+    with pytest.raises(ValueError, match=why):
+        hg.expectation(first, q, estimator, num_samples=2)
+
+
+@pytest.mark.parametrize(
+    ("q", "states"),
+    [
+        (bits(17).to_event(1), "131,072"),
+        (bits(200).to_event(1), "1,606,938,044"),
+        (hg.OneHotCategorical(logits=torch.zeros(100_000)), "100,000"),
+        (hg.OneHotCategorical(logits=torch.zeros(2, 100_000)).to_event(1), "100,000"),
+        (hg.OneHotCategorical(logits=torch.zeros(6, 10)).to_event(1), "1,000,000"),
+    ],
+    ids=str,
+)
+def test_exact_refuses_a_support_beyond_its_budget(q: Any, states: str) -> None:
+    with pytest.raises(ValueError, match=rf"{states}.* states, more than the budget of 65,536"):
+        hg.expectation(first, q, hg.Exact())
+
+
+def test_exacts_budget_can_be_raised() -> None:
+    value = hg.expectation(first, bits(3, 4).to_event(1), hg.Exact(budget=16))
+    torch.testing.assert_close(value, torch.full((3,), 0.5))
+    with pytest.raises(ValueError, match="16 states, more than the budget of 15"):
+        hg.expectation(first, bits(3, 4).to_event(1), hg.Exact(budget=15))
+
+
+@pytest.mark.parametrize("bad", [torch.inf, torch.nan])
+@pytest.mark.parametrize("events", [0, 1])
+def test_exact_never_asks_f_about_a_state_that_cannot_happen(bad: float, events: int) -> None:
+    logits = torch.tensor([[0.0, 1.0, -torch.inf], [-torch.inf, 0.5, 0.0]], requires_grad=True)
+    cost = torch.tensor([[1.0, 2.0, bad], [bad, 3.0, 5.0]], requires_grad=True)
+
+    def f(z: Tensor) -> Tensor:
+        # two rows are two elements of the batch, or two parts of one event
+        each = torch.where(z > 0, cost, 0.0).sum(-1)
+        return each.flatten(each.ndim - events).sum(-1) if events else each
+
+    hg.expectation(
+        f, hg.OneHotCategorical(logits=logits).to_event(events), hg.Exact()
+    ).sum().backward()
+    # by hand, without the impossible ones: p_k, and p (1 - p) times the gap of the costs
+    high = torch.tensor([1.0, 0.5]).sigmoid()
+    p = torch.stack(
+        [
+            torch.stack([1 - high[0], high[0], torch.tensor(0.0)]),
+            torch.stack([torch.tensor(0.0), high[1], 1 - high[1]]),
+        ]
+    )
+    slope = high * (1 - high) * torch.tensor([1.0, -2.0])
+    by_hand = torch.stack(
+        [
+            torch.stack([-slope[0], slope[0], torch.tensor(0.0)]),
+            torch.stack([torch.tensor(0.0), slope[1], -slope[1]]),
+        ]
+    )
+    torch.testing.assert_close(cost.grad, p)
+    torch.testing.assert_close(logits.grad, by_hand)
+
+
+def test_an_infinite_f_at_a_possible_state_is_refused() -> None:
+    cost = torch.tensor([1.0, torch.inf])
+    q = hg.OneHotCategorical(logits=torch.zeros(2))
+    with pytest.raises(ValueError, match="1 of 2, the first inf at sample 1"):
+        hg.expectation(lambda z: torch.where(z > 0, cost, 0.0).sum(-1), q, hg.Exact())
+
+
+def test_reading_torchs_probs_does_not_change_the_law() -> None:
+    # torch derives the other parameter when it is read, and keeps it: sigmoid(30) is 1 in float32
+    q = td.Bernoulli(logits=torch.tensor(30.0))
+    assert q.probs == 1
+    assert as_law(q).logits == 30
+
+
+@pytest.mark.parametrize("events", [0, 1])
+def test_probabilities_of_0_and_1_in_torchs_laws_stay_so(events: int) -> None:
+    # torch clamps the logits it derives, which would let a masked category happen
+    probs = torch.tensor([[0.25, 0.75, 0.0], [0.0, 0.0, 1.0]])
+    one_hot = as_law(td.Independent(td.OneHotCategorical(probs=probs), events))
+    torch.testing.assert_close(one_hot.mean, probs, rtol=0, atol=1e-7)
+    assert torch.equal(one_hot.mean == 0, probs == 0)
+    assert torch.equal(as_law(td.Bernoulli(probs=probs)).mean == 0, probs == 0)
+    assert torch.equal(as_law(td.Bernoulli(probs=probs)).mean == 1, probs == 1)
+
+
+@pytest.mark.parametrize("validate", [True, False])
+def test_torchs_choice_of_validation_is_kept(validate: bool) -> None:
+    q = td.Bernoulli(logits=torch.zeros(3), validate_args=validate)
+    assert as_law(q)._validate_args is validate
+    assert as_law(td.Independent(q, 1))._validate_args is validate
+
+
+def test_our_laws_and_subclasses_that_draw_for_themselves_stay_what_they_are() -> None:
+    class Half(td.Bernoulli):
+        def sample(self, sample_shape: Any = (), *, generator: Any = None) -> Tensor:
+            return torch.full((*sample_shape, *self.batch_shape), 1.0)
+
+    ours, own = bits(3).to_event(1), Half(logits=torch.zeros(3))
+    assert as_law(ours) is ours
+    assert as_law(own) is own
+    value = hg.expectation(lambda z: z, own, SCORE, num_samples=2)
+    assert torch.equal(value, torch.ones(3))

@@ -1,0 +1,321 @@
+"""The model's two terms, against sums over every code and against quadrature."""
+
+import itertools
+import math
+from typing import Any
+
+import pytest
+import torch
+from stats import integral, unbiased
+from torch import Tensor, nn
+from torch.distributions import Bernoulli, Normal
+from toy_runs import toy_config, toy_model
+
+import hotgrad as hg
+from hotgrad import vae
+from hotgrad.estimators import ESTIMATORS, make_estimator
+
+LATENTS: dict[str, vae.Latent] = {
+    "bits": vae.BernoulliLatent(3),
+    "categories": vae.CategoricalLatent(2, 3),
+}
+LIKELIHOODS = {"bernoulli": vae.BernoulliLikelihood, "gaussian": vae.GaussianLikelihood}
+X = torch.tensor([[0.0, 1.0, 0.3], [0.9, 0.2, 1.0]], dtype=torch.float64)
+
+
+def bit_codes(size: int) -> list[Tensor]:
+    return [torch.tensor(z).double() for z in itertools.product([0, 1], repeat=size)]
+
+
+def category_codes(variables: int, categories: int) -> list[Tensor]:
+    rows = torch.eye(categories, dtype=torch.float64)
+    choices = itertools.product(range(categories), repeat=variables)
+    return [rows[list(choice)] for choice in choices]
+
+
+CODES = {"bits": bit_codes(3), "categories": category_codes(2, 3)}
+
+
+def log_probability(code: Tensor, logits: Tensor) -> Tensor:
+    """The log-probability of a code from flat logits, written out without the library."""
+    if code.ndim == 1:
+        p = torch.sigmoid(logits)
+        return torch.log(torch.where(code == 1, p, 1 - p)).sum(-1)
+    p = torch.softmax(logits.unflatten(-1, code.shape), -1)
+    return torch.log((p * code).sum(-1)).sum(-1)
+
+
+def log_likelihood(model: vae.VAE, x: Tensor, code: Tensor) -> Tensor:
+    outputs = model.decoder(code.flatten())
+    if isinstance(model.likelihood, vae.GaussianLikelihood):
+        return Normal(outputs, model.likelihood.log_scale.exp()).log_prob(x).sum(-1)
+    p = torch.sigmoid(outputs)
+    return (x * p.log() + (1 - x) * (1 - p).log()).sum(-1)
+
+
+@pytest.mark.parametrize("likelihood", LIKELIHOODS)
+@pytest.mark.parametrize("latent", LATENTS)
+@pytest.mark.parametrize("learned_prior", [False, True])
+def test_the_exact_bound_is_the_sum_over_every_code(
+    latent: str, likelihood: str, learned_prior: bool
+) -> None:
+    model = toy_model(LATENTS[latent], LIKELIHOODS[likelihood](), learned_prior=learned_prior)
+    terms = model(X, hg.Exact())
+    logits = model.encoder(X)
+    reconstruction, kl = torch.zeros(2), torch.zeros(2)
+    for code in CODES[latent]:
+        log_q = log_probability(code, logits)
+        log_p = log_probability(code, model.prior_logits)
+        reconstruction = reconstruction + log_q.exp() * log_likelihood(model, X, code)
+        kl = kl + log_q.exp() * (log_q - log_p)
+    torch.testing.assert_close(terms.reconstruction, reconstruction, rtol=1e-12, atol=0)
+    torch.testing.assert_close(terms.kl, kl, rtol=1e-12, atol=0)
+    torch.testing.assert_close(terms.value, reconstruction - kl, rtol=1e-12, atol=0)
+
+    parameters = list(model.parameters())
+    ours = torch.autograd.grad(terms.value.sum(), parameters)
+    theirs = torch.autograd.grad((reconstruction - kl).sum(), parameters)
+    torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-12)
+
+
+def test_the_bound_holds() -> None:
+    model = toy_model(LATENTS["categories"], learned_prior=True)
+    evidence = torch.stack(
+        [
+            log_probability(code, model.prior_logits) + log_likelihood(model, X, code)
+            for code in CODES["categories"]
+        ]
+    ).logsumexp(0)
+    assert bool((model(X, hg.Exact()).value < evidence).all())
+
+
+@pytest.mark.parametrize("name", ESTIMATORS)
+@pytest.mark.parametrize("latent", LATENTS)
+@pytest.mark.parametrize("likelihood", LIKELIHOODS)
+def test_every_estimator_gives_shapes_and_finite_gradients(
+    name: str, latent: str, likelihood: str, generator: torch.Generator
+) -> None:
+    model = toy_model(
+        LATENTS[latent], LIKELIHOODS[likelihood](), learned_prior=True, dtype=torch.float32
+    )
+    estimator = make_estimator(name, temperature=0.7)
+    x = X.float()
+    terms = model(x, estimator, target=x.flip(0), num_samples=2, generator=generator)
+    assert terms.reconstruction.shape == terms.kl.shape == terms.value.shape == (2,)
+    terms.value.mean().backward()
+    for parameter_name, parameter in model.named_parameters():
+        assert parameter.grad is not None, parameter_name
+        assert bool(parameter.grad.isfinite().all()), parameter_name
+        assert bool((parameter.grad != 0).any()), parameter_name
+
+
+@pytest.mark.parametrize("latent", LATENTS)
+@pytest.mark.parametrize("temperature", [0.5, 1e-3])
+def test_the_concrete_bound_gives_shapes_and_finite_gradients(
+    latent: str, temperature: float, generator: torch.Generator
+) -> None:
+    model = toy_model(LATENTS[latent], learned_prior=True, dtype=torch.float32)
+    terms = model.concrete_elbo(
+        X.float(),
+        hg.GumbelSoftmax(temperature),
+        prior_temperature=0.5,
+        num_samples=3,
+        generator=generator,
+    )
+    assert terms.reconstruction.shape == terms.kl.shape == (2,)
+    terms.value.mean().backward()
+    for parameter in model.parameters():
+        assert parameter.grad is not None
+        assert bool(parameter.grad.isfinite().all())
+
+
+class OneBit:
+    """The relaxed bound of a single bit by quadrature, for one pixel of value 1."""
+
+    scores, prior_score, temperature, prior_temperature = 0.8, -0.4, 0.6, 0.9
+    weight, shift = 1.5, -0.3
+
+    def model(self, latent: vae.Latent) -> vae.VAE:
+        model = toy_model(latent, items=1, learned_prior=True)
+        ways = latent.size
+        with torch.no_grad():
+            model.encoder.weight.zero_()  # type: ignore[operator]
+            model.encoder.bias.copy_(torch.tensor([self.scores, 0.0])[:ways])  # type: ignore[operator]
+            model.decoder.weight.copy_(torch.tensor([[self.weight, 0.0]])[:, :ways])  # type: ignore[operator]
+            model.decoder.bias.fill_(self.shift)  # type: ignore[operator]
+            model.prior_logits.copy_(torch.tensor([self.prior_score, 0.0])[:ways])
+        return model
+
+    def exact(self, prior_temperature: float | None = None) -> Tensor:
+        """(reconstruction, KL): with logistic noise l the bit is sigmoid((score + l) / T)."""
+        prior_temperature = prior_temperature or self.prior_temperature
+
+        def log_logistic(t: Tensor) -> Tensor:
+            return -t - 2 * nn.functional.softplus(-t)
+
+        def log_density(logit: Tensor, score: float, temperature: float) -> Tensor:
+            return math.log(temperature) + log_logistic(temperature * logit - score)
+
+        def weighed(values: Any) -> Any:
+            def integrand(noise: Tensor) -> Tensor:
+                return log_logistic(noise).exp() * values((self.scores + noise) / self.temperature)
+
+            return integrand
+
+        def log_ratio(logit: Tensor) -> Tensor:
+            return log_density(logit, self.scores, self.temperature) - log_density(
+                logit, self.prior_score, prior_temperature
+            )
+
+        def fit(logit: Tensor) -> Tensor:
+            return nn.functional.logsigmoid(self.weight * logit.sigmoid() + self.shift)
+
+        return torch.stack([integral(weighed(f), -45.0, 45.0) for f in (fit, log_ratio)])
+
+
+@pytest.mark.parametrize("latent", [vae.BernoulliLatent(1), vae.CategoricalLatent(1, 2)])
+def test_the_concrete_bound_is_unbiased(latent: vae.Latent, generator: torch.Generator) -> None:
+    bit = OneBit()
+    model = bit.model(latent)
+
+    def replicate(n: int, own: torch.Generator) -> Tensor:
+        x = torch.ones(n, 1, dtype=torch.float64)
+        with torch.no_grad():
+            terms = model.concrete_elbo(
+                x,
+                hg.GumbelSoftmax(bit.temperature),
+                prior_temperature=bit.prior_temperature,
+                generator=own,
+            )
+        return torch.stack(terms, -1)
+
+    verdict = unbiased(replicate, bit.exact(), generator=generator)
+    assert verdict, verdict.figures
+    # the prior relaxed as the posterior is: a common mistake
+    mutant = unbiased(replicate, bit.exact(bit.temperature), generator=generator)
+    assert not mutant, mutant.figures
+
+
+def test_gaussian_likelihood_is_torchs_normal(generator: torch.Generator) -> None:
+    likelihood = vae.GaussianLikelihood().double()
+    x, outputs = torch.randn(2, 4, 5, generator=generator, dtype=torch.float64)
+    expected = Normal(outputs, likelihood.log_scale.exp()).log_prob(x).sum(-1)
+    torch.testing.assert_close(likelihood.log_prob(x, outputs), expected, rtol=1e-12, atol=0)
+    assert torch.equal(likelihood.mean(outputs), outputs)
+
+
+def test_gaussian_likelihood_integrates_to_one() -> None:
+    likelihood = vae.GaussianLikelihood().double()
+    outputs = torch.tensor([0.4], dtype=torch.float64)
+    total = integral(lambda x: likelihood.log_prob(x[:, None], outputs).exp(), -10.0, 10.0)
+    assert total.item() == pytest.approx(1, abs=1e-12)
+
+
+def test_a_perfect_reconstruction_has_a_finite_density() -> None:
+    likelihood = vae.GaussianLikelihood()
+    with torch.no_grad():
+        likelihood.log_scale.fill_(-1e6)
+    assert bool(likelihood.log_prob(torch.zeros(2, 3), torch.zeros(2, 3)).isfinite().all())
+
+
+def test_bernoulli_likelihood_is_torchs_and_linear_in_grey(generator: torch.Generator) -> None:
+    likelihood = vae.BernoulliLikelihood()
+    outputs = torch.randn(4, 5, generator=generator, dtype=torch.float64)
+    bits = (torch.rand(4, 5, generator=generator) < 0.5).double()
+    log_prob = likelihood.log_prob(bits, outputs)
+    torch.testing.assert_close(log_prob, Bernoulli(logits=outputs).log_prob(bits).sum(-1))
+    grey = likelihood.log_prob(torch.full((4, 5), 0.25).double(), outputs)
+    black, white = (likelihood.log_prob(torch.full((4, 5), v).double(), outputs) for v in (0, 1))
+    torch.testing.assert_close(grey, 0.75 * black + 0.25 * white)
+    torch.testing.assert_close(likelihood.mean(outputs), Bernoulli(logits=outputs).mean)
+
+
+def test_target_replaces_only_what_is_reconstructed(generator: torch.Generator) -> None:
+    model = toy_model(LATENTS["bits"])
+    target = torch.rand(2, 3, generator=generator, dtype=torch.float64)
+    plain, denoised = model(X, hg.Exact()), model(X, hg.Exact(), target=target)
+    assert torch.equal(plain.kl, denoised.kl)
+    q = model.encode(X)
+    expected = hg.expectation(lambda z: model.log_likelihood(target, z), q, hg.Exact())
+    torch.testing.assert_close(denoised.reconstruction, expected)
+    assert not torch.allclose(plain.reconstruction, denoised.reconstruction)
+
+
+def test_users_modules_serve_as_encoder_and_decoder(generator: torch.Generator) -> None:
+    class Mine(nn.Module):
+        def __init__(self, inputs: int, outputs: int) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.ones(outputs, inputs))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.tanh(x @ self.weight.T)
+
+    model = vae.VAE(Mine(3, 6), Mine(6, 3), LATENTS["categories"], vae.BernoulliLikelihood())
+    terms = model(X.float(), hg.GumbelSoftmax(0.5), generator=generator)
+    terms.value.sum().backward()
+    assert model.encoder.weight.grad is not None
+    assert vae.evaluate(model, X.float(), num_samples=3, generator=generator).bound < 0
+
+
+@pytest.mark.parametrize("latent", LATENTS)
+def test_generate_and_reconstruct(latent: str, generator: torch.Generator) -> None:
+    model = toy_model(LATENTS[latent], learned_prior=True)
+    items = model.generate(7, generator=generator)
+    assert items.shape == (7, 3)
+    possible = torch.stack([torch.sigmoid(model.decoder(z.flatten())) for z in CODES[latent]])
+    distances = torch.cdist(items, possible)
+    assert bool((distances.min(1).values < 1e-12).all())
+    likeliest = torch.stack([log_probability(z, model.encoder(X)) for z in CODES[latent]])
+    torch.testing.assert_close(model.reconstruct(X), possible[likeliest.argmax(0)])
+
+
+@pytest.mark.parametrize("latent", ["categorical", "bernoulli"])
+def test_the_weights_depend_on_the_seed_alone(latent: str) -> None:
+    def weights(seed: int) -> Tensor:
+        model = vae.build_model(toy_config(latent=latent, seed=seed), (4, 4))
+        return nn.utils.parameters_to_vector(model.parameters())
+
+    before = torch.get_rng_state()
+    first = weights(1)
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.rand(3, generator=torch.default_generator)
+    assert torch.equal(weights(1), first)
+    assert not torch.equal(weights(2), first)
+    torch.set_rng_state(before)
+
+
+@pytest.mark.parametrize("prior", ["uniform", "learned"])
+def test_the_prior_starts_uniform_and_is_saved(prior: str) -> None:
+    model = vae.build_model(toy_config(prior=prior), (4, 4))
+    assert "prior_logits" in model.state_dict()
+    assert ("prior_logits" in dict(model.named_parameters())) == (prior == "learned")
+    torch.testing.assert_close(model.prior().mean, torch.full((3, 2), 0.5))
+
+
+def test_an_unknown_latent_is_refused() -> None:
+    with pytest.raises(ValueError, match="Unknown latent 'gaussian'"):
+        vae.make_latent("gaussian", 2, 2)
+
+
+def test_targets(generator: torch.Generator) -> None:
+    x = torch.tensor([[0.0, 0.4, 0.6, 1.0]]).expand(20_000, 4)
+    assert torch.equal(vae.make_targets(x, "grey", generator), x)
+    assert vae.make_targets(x, "threshold", generator)[0].tolist() == [0, 0, 1, 1]
+    drawn = vae.make_targets(x, "dynamic", generator)
+    assert drawn.dtype == x.dtype
+    assert set(drawn.unique().tolist()) == {0.0, 1.0}
+    # 6 standard deviations of a mean of 20,000 bits
+    bound = 6 * (x[0] * (1 - x[0]) / len(x)).sqrt()
+    assert bool(((drawn.mean(0) - x[0]).abs() <= bound).all())
+
+
+def test_corruption(generator: torch.Generator) -> None:
+    x = torch.full((20_000, 2), 0.5)
+    assert torch.equal(vae.corrupt(x, "none", 0.3, generator), x)
+    masked = vae.corrupt(x, "mask", 0.3, generator)
+    assert set(masked.unique().tolist()) == {0.0, 0.5}
+    share = (masked == 0).float().mean().item()
+    assert abs(share - 0.3) < 6 * math.sqrt(0.3 * 0.7 / x.numel())
+    noise = vae.corrupt(x, "gaussian", 0.3, generator) - x
+    assert abs(noise.mean().item()) < 6 * 0.3 / math.sqrt(x.numel())
+    assert abs(noise.std().item() / 0.3 - 1) < 6 / math.sqrt(2 * x.numel())

@@ -1,0 +1,208 @@
+"""Real processes, really killed: a resumed run ends with the very weights of one left in peace."""
+
+import csv
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from toy_runs import toy_config, toy_dataset, train_toy
+
+from hotgrad import vae
+from hotgrad.cli.app import run as hotgrad
+
+EPOCHS = 40
+# a baseline with a state, targets and codes that are drawn, a temperature that falls
+OPTIONS = (
+    f"train --epochs {EPOCHS} --hidden 16 --num-latents 4 --num-categories 3 --accelerator cpu "
+    "--estimator score-function --baseline moving-average --targets dynamic --prior learned "
+    "--corruption mask --seed 3 --out"
+).split()
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
+PATIENCE = 120
+
+
+def start(*arguments: str) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-m", "hotgrad", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=ENVIRONMENT,
+    )
+
+
+def finish(process: "subprocess.Popen[str]") -> None:
+    output, _ = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 0, output
+
+
+def kill_when(process: "subprocess.Popen[str]", moment: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not moment():
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+    process.kill()
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+
+
+def metrics(folder: Path) -> list[dict[str, str]]:
+    """All but the seconds, which no two runs share."""
+    with (folder / "metrics.csv").open(newline="") as file:
+        return [
+            {key: value for key, value in row.items() if key != "seconds"}
+            for row in csv.DictReader(file)
+        ]
+
+
+def assert_same_run(folder: Path, peaceful: Path) -> None:
+    for file in ("model.safetensors", "config.json"):
+        assert (folder / file).read_bytes() == (peaceful / file).read_bytes(), file
+    assert metrics(folder) == metrics(peaceful)
+    assert len(metrics(folder)) == 2 * EPOCHS
+    files = [sorted(path.name for path in where.iterdir()) for where in (folder, peaceful)]
+    assert files[0] == files[1]
+
+
+@pytest.fixture(scope="module")
+def peaceful(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run that nobody killed."""
+    folder = tmp_path_factory.mktemp("peaceful") / "run"
+    finish(start(*OPTIONS, str(folder)))
+    return folder
+
+
+def test_killed_twice_and_resumed(
+    tmp_path: Path, peaceful: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "run"
+    checkpoint = folder / "checkpoint.pt"
+
+    kill_when(start(*OPTIONS, str(folder)), folder.exists)
+    assert (folder / "config.json").is_file()
+    assert not (folder / "model.safetensors").exists()
+    assert hotgrad(["evaluate", str(folder)]) == 2
+    error = capsys.readouterr().err
+    assert re.fullmatch(r"hotgrad: .* has no model\.safetensors: .* --resume\.\n", error)
+
+    before = checkpoint.stat().st_mtime_ns if checkpoint.exists() else 0
+    resumed = start("train", "--resume", "--out", str(folder))
+    kill_when(resumed, lambda: checkpoint.exists() and checkpoint.stat().st_mtime_ns > before)
+
+    finish(start("train", "--resume", "--out", str(folder)))
+    assert_same_run(folder, peaceful)
+
+
+# One process that has imported everything, and forks: twenty starts in the time of two.
+MANY_KILLS = """
+import os, random, signal, sys, time
+from pathlib import Path
+from hotgrad.cli.app import run
+import sklearn.datasets, matplotlib.backends.backend_agg
+
+*options, folder, kills, seed = sys.argv[1:]
+moments = random.Random(int(seed))
+killed = 0
+while True:
+    resume = ["train", "--resume", "--out", folder]
+    arguments = resume if Path(folder).exists() else [*options, folder]
+    child = os.fork()
+    if child == 0:
+        os._exit(run(arguments))
+    if killed < int(kills):
+        time.sleep(moments.uniform(0.0, 0.35))
+        os.kill(child, signal.SIGKILL)
+    _, status = os.waitpid(child, 0)
+    if not os.WIFSIGNALED(status):
+        break
+    killed += 1
+print("killed", killed)
+sys.exit(os.waitstatus_to_exitcode(status))
+"""
+
+
+def test_killed_again_and_again(tmp_path: Path, peaceful: Path) -> None:
+    folder = tmp_path / "run"
+    arguments = [*OPTIONS, str(folder), "20", "7"]
+    done = subprocess.run(
+        [sys.executable, "-c", MANY_KILLS, *arguments],
+        capture_output=True,
+        text=True,
+        env=ENVIRONMENT,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    kills = int(done.stdout.split()[-1])
+    assert kills >= 3, "the run was too short to be killed"
+    assert_same_run(folder, peaceful)
+
+
+# What is left to say needs no process of its own.
+
+
+def resume(folder: Path, *, epochs: int = 2) -> vae.VAE:
+    return vae.train(toy_config(epochs=epochs), folder, dataset=toy_dataset(), resume=True)
+
+
+def test_resuming_a_finished_run_changes_nothing(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    trained = train_toy(folder, epochs=2)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    again = resume(folder)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    torch.testing.assert_close(trained.state_dict(), again.state_dict(), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("lost", [["metrics.csv"], ["model.safetensors"], ["checkpoint.pt"]])
+def test_what_a_kill_kept_from_being_written_is_written(tmp_path: Path, lost: list[str]) -> None:
+    folder = tmp_path / "run"
+    train_toy(folder, epochs=2)
+    model, rows = (folder / "model.safetensors").read_bytes(), metrics(folder)
+    for file in lost:
+        (folder / file).unlink()
+    resume(folder)
+    assert (folder / "model.safetensors").read_bytes() == model
+    assert metrics(folder) == rows
+
+
+def test_leftovers_of_a_kill_are_removed(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    train_toy(folder, epochs=2)
+    names = {path.name for path in folder.iterdir()}
+    (folder / f".checkpoint-{'0a' * 16}.pt").write_bytes(b"half")
+    resume(folder)
+    assert {path.name for path in folder.iterdir()} == names
+
+
+def test_other_settings_are_named(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    train_toy(folder, epochs=2)
+    with pytest.raises(ValueError, match=r"started with other settings \(epochs\)"):
+        resume(folder, epochs=3)
+
+
+def test_data_of_another_shape_is_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    train_toy(folder, epochs=2)
+    with pytest.raises(ValueError, match=r"items of shape \(4, 4\), the data has \(2, 8\)"):
+        vae.train(toy_config(epochs=2), folder, dataset=toy_dataset(shape=(2, 8)), resume=True)
+
+
+def test_tensorboard_gets_the_epochs_before_the_kill(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    folder = tmp_path / "run"
+    train_toy(folder, epochs=2)
+    config = toy_config(epochs=2)
+    vae.train(config, folder, dataset=toy_dataset(), resume=True, tensorboard=True)
+    events = list((folder / "tensorboard").iterdir())
+    assert len(events) == 1
+    assert b"elbo/valid" in events[0].read_bytes()
