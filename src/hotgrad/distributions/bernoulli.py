@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.distributions import Bernoulli as TorchBernoulli
+from torch.distributions import Distribution
 
 from hotgrad import ops
 from hotgrad.distributions import base
@@ -42,9 +43,9 @@ class Bernoulli(EventMixin, TorchBernoulli):
         validate_args: bool | None = None,
     ) -> None:
         validate = base.resolve_validation(validate_args)
-        logits = base.as_bit_logits(probs, logits, validate=validate)
-        # values were checked above; torch's own checks would refuse what ours allow
-        super().__init__(logits=logits, validate_args=False)
+        self.logits = self._param = base.as_bit_logits(probs, logits, validate=validate)
+        # past torch's constructor, whose checks would refuse what ours allow
+        Distribution.__init__(self, self.logits.shape, validate_args=False)
         self._validate_args = validate
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> "Bernoulli":

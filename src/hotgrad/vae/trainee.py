@@ -14,7 +14,7 @@ from hotgrad.estimators import (
 )
 from hotgrad.estimators.score_function import Baseline
 from hotgrad.vae.config import Config
-from hotgrad.vae.model import VAE, Elbo, build_model
+from hotgrad.vae.model import VAE, build_model
 
 
 class Trainee(nn.Module):
@@ -28,11 +28,12 @@ class Trainee(nn.Module):
 
     def forward(
         self, x: Tensor, target: Tensor, temperature: float, generator: torch.Generator
-    ) -> Elbo:
+    ) -> tuple[Tensor, Tensor]:
+        """Reconstruction and KL, each summed over the batch."""
         estimator = at_temperature(self.estimator, temperature)
         config = self.config
         if config.kl == "concrete":
-            return self.model.concrete_elbo(
+            terms = self.model.concrete_elbo(
                 x,
                 estimator,  # type: ignore[arg-type]  # the configuration made sure of it
                 prior_temperature=config.prior_temperature,
@@ -40,9 +41,11 @@ class Trainee(nn.Module):
                 num_samples=config.num_samples,
                 generator=generator,
             )
-        return self.model(
-            x, estimator, target=target, num_samples=config.num_samples, generator=generator
-        )
+        else:
+            terms = self.model(
+                x, estimator, target=target, num_samples=config.num_samples, generator=generator
+            )
+        return terms.reconstruction.sum(), terms.kl.sum()
 
 
 def build_trainee(config: Config, shape: tuple[int, ...]) -> tuple[Trainee, torch.optim.Optimizer]:

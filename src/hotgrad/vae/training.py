@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import lightning_fabric
+import numpy as np
 import torch
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from torch import Tensor, nn
@@ -24,7 +25,7 @@ from hotgrad.vae.config import Config
 from hotgrad.vae.data import Dataset, iterate_batches, load_dataset
 from hotgrad.vae.events import open_writer, write_rows
 from hotgrad.vae.inputs import check_fits, corrupt, make_targets
-from hotgrad.vae.model import VAE, Elbo
+from hotgrad.vae.model import VAE
 from hotgrad.vae.run import Row, RunFolder
 from hotgrad.vae.trainee import build_trainee
 
@@ -102,7 +103,7 @@ def train(
         began = time.perf_counter()
         order = _stream("order", config.seed, epoch)
         noise = _stream("noise", config.seed, epoch, fabric.global_rank, device=fabric.device)
-        sums = torch.zeros(2, dtype=torch.float64)
+        sums = np.zeros(2)
         trainee.train()
         for batch in iterate_batches(train_data, batch_size, generator=order, shuffle=True):
             target = make_targets(
@@ -110,22 +111,21 @@ def train(
             )
             visible = corrupt(target, config.corruption, config.corruption_level, noise)
             temperature = schedule(step)
-            terms: Elbo = trainee(visible, target, temperature, noise)
-            totals = torch.stack([terms.reconstruction.sum(), terms.kl.sum()])
-            loss = (totals[1] - totals[0]) / len(target)
-            seen = totals.detach().cpu().double()
-            if not math.isfinite(bound := (seen[0] - seen[1]).item() / len(target)):
+            reconstruction, kl = trainee(visible, target, temperature, noise)
+            loss = (kl - reconstruction) / len(target)
+            if not math.isfinite(bound := -loss.item()):
                 what = f"the loss is {-bound} at step {step + 1}"
                 raise _non_finite(folder, config, data.shape, what)
             optimizer.zero_grad()
             fabric.backward(loss)
             optimizer.step()
-            sums += seen
+            sums += (reconstruction.item(), kl.item())
             step += 1
             if fabric.is_global_zero:
                 listener(Progress(epoch, config.epochs, step, total_steps, bound, temperature))
         # float32, which every device has
-        totals = torch.as_tensor(fabric.all_reduce(sums.float().to(fabric.device), reduce_op="sum"))
+        everywhere = torch.tensor(sums, dtype=torch.float32, device=fabric.device)
+        totals = torch.as_tensor(fabric.all_reduce(everywhere, reduce_op="sum"))
         means = (totals / len(train_data)).tolist()
         checked = _validate(trainee.module.model, valid_data, config)
         if not math.isfinite(sum(checked)):
