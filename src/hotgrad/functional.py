@@ -1,5 +1,7 @@
 """Plain functions of logits, for those who want a sample with a gradient and nothing else."""
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -55,13 +57,14 @@ def gumbel_softmax(
     noise = ops.draw_gumbel(
         logits.shape, dtype=logits.dtype, device=logits.device, generator=generator
     )
-    soft = ops.gumbel_softmax(logits, noise, tau, dim)
+    scores = noise.add_(logits)  # in place: the noise is ours, and fresh memory is half of the time
+    soft = ops.softmax(ops.tempered(scores, tau), dim).to(logits.dtype)
     # bad logits show as NaN in the sample; looking there costs one cheap sum
-    if _readable_cheaply(logits) and bool(soft.detach().sum().isnan()):
+    if _seen_as_nan(soft):
         checks.check_categorical_logits(logits, dim)
     if not hard:
         return soft
-    return ops.straight_through(ops.one_hot_argmax(logits + noise, logits.dtype, dim), soft)
+    return ops.straight_through(ops.one_hot_argmax(scores, logits.dtype, dim), soft)
 
 
 def binary_concrete(
@@ -103,13 +106,16 @@ def binary_concrete(
     noise = ops.draw_logistic(
         logits.shape, dtype=logits.dtype, device=logits.device, generator=generator
     )
-    soft = ops.binary_concrete(logits, noise, temperature)
-    if _readable_cheaply(logits) and bool(soft.detach().sum().isnan()):
+    scores = noise.add_(logits)
+    soft = ops.tempered(scores, temperature).sigmoid().to(logits.dtype)
+    if _seen_as_nan(soft):
         checks.check_bit_logits(logits)
     if not hard:
         return soft
-    return ops.straight_through(ops.threshold(logits + noise, logits.dtype), soft)
+    return ops.straight_through(ops.threshold(scores, logits.dtype), soft)
 
 
-def _readable_cheaply(logits: Tensor) -> bool:
-    return logits.device.type == "cpu" and checks.values_readable(logits)
+def _seen_as_nan(soft: Tensor) -> bool:
+    """Whether a sample holds NaN, where that can be seen without waiting for a device."""
+    seen = soft.device.type == "cpu" and checks.values_readable(soft)
+    return seen and math.isnan(soft.detach().sum().item())

@@ -9,6 +9,7 @@ from stats import cells_fit, event_fits, gumbel_cdf, law_fits, logistic_cdf
 from torch import Tensor
 
 from hotgrad import ops
+from hotgrad.ops import noise as noise_module
 
 LAWS = [
     pytest.param(ops.draw_gumbel, gumbel_cdf, id="gumbel"),
@@ -23,7 +24,7 @@ def exponential(gumbel: Tensor) -> Tensor:
 
 
 def words(*integers: int, dtype: torch.dtype) -> Tensor:
-    """What `torch.randint` must return for the elements' integers to be these."""
+    """The random words for which the elements' integers are these."""
     if dtype == torch.float64:
         return torch.tensor(integers, dtype=torch.int64)
     padded = [*integers, *[0] * (len(integers) % 2)]
@@ -36,7 +37,7 @@ def patch_bits(
     fraction: float | None = None,
 ) -> None:
     """Replaces the words, given their count, and the fraction if there is one."""
-    monkeypatch.setattr(torch, "randint", lambda low, high, size, **_: integers(size[0]))
+    monkeypatch.setattr(noise_module, "_random_words", lambda count, *_: integers(count))
     if fraction is not None:
         monkeypatch.setattr(
             torch, "rand", lambda size, *, dtype, **_: torch.tensor(fraction, dtype=dtype)

@@ -9,7 +9,7 @@ from hotgrad.ops.conditional import gumbel_given_outcome, logistic_given_outcome
 from hotgrad.ops.harden import one_hot_argmax, straight_through, threshold
 from hotgrad.ops.noise import draw_gumbel, draw_logistic
 from hotgrad.ops.reinmax import bernoulli_tangent, categorical_tangent, reinmax
-from hotgrad.ops.relax import binary_concrete, gumbel_softmax, log_gumbel_softmax
+from hotgrad.ops.relax import binary_concrete, gumbel_softmax, log_gumbel_softmax, tempered
 from hotgrad.ops.softmax import log_softmax, softmax
 
 __all__ = [
@@ -27,5 +27,6 @@ __all__ = [
     "reinmax",
     "softmax",
     "straight_through",
+    "tempered",
     "threshold",
 ]

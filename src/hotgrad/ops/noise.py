@@ -13,9 +13,32 @@ that one float can hold. It halves the price: the bits are what drawing costs on
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+
+class _Form(NamedTuple):
+    """How words become noise of a dtype."""
+
+    integer: torch.dtype
+    bits: int
+    least_fraction: float
+    most_fraction: float
+    scale: float
+
+
+def _form(dtype: torch.dtype, integer: torch.dtype) -> _Form:
+    eps, bits = torch.finfo(dtype).eps, torch.finfo(dtype).bits
+    # i + s is 0 only for s = 0 or 1; the largest rounds to 2^(bits-1), where the scale keeps w < 1
+    return _Form(integer, bits, eps / 4, 1 - eps / 2, 2.0 ** (1 - bits) * (1 - eps / 2))
+
+
+_FORMS = {
+    torch.float32: _form(torch.float32, torch.int32),
+    torch.float64: _form(torch.float64, torch.int64),
+}
 
 
 def noise_dtype(dtype: torch.dtype) -> torch.dtype:
@@ -35,9 +58,9 @@ def draw_gumbel(
     E = -log1p(-|w|) keeps the lower tail of E, which decides whether a rare class wins, as fine as
     floats are. float16 and bfloat16 get float32 noise.
     """
-    w = _signed_uniform(shape, dtype, device, generator)
-    # in place from here on: w is ours alone, and a pass less over the memory is a tenth of the time
-    return w.abs_().neg_().log1p_().neg_().log_().neg_()
+    i_plus_s, scale = _signed_words(shape, dtype, device, generator)
+    # in place: the numbers are ours alone, and every pass over the memory counts
+    return i_plus_s.abs_().mul_(-scale).log1p_().neg_().log_().neg_()
 
 
 def draw_logistic(
@@ -52,28 +75,36 @@ def draw_logistic(
     The sign is the sign of w and the size is -logit(|w| / 2), so no tail is computed from a number
     near 1.
     """
-    w = _signed_uniform(shape, dtype, device, generator)
-    return torch.logit(w.abs().mul_(0.5)).copysign_(w)
+    i_plus_s, scale = _signed_words(shape, dtype, device, generator)
+    return torch.logit(i_plus_s.abs().mul_(scale / 2)).copysign_(i_plus_s)
 
 
-def _signed_uniform(
+def _signed_words(
     shape: Sequence[int],
     dtype: torch.dtype,
     device: torch.device | str | None,
     generator: torch.Generator | None,
-) -> Tensor:
-    """Uniform on (-1, 1), never 0 and never +-1, with fine steps around 0."""
+) -> tuple[Tensor, float]:
+    """i + s, and the scale that makes it w: uniform on (-1, 1), never 0 and never +-1."""
     dtype = noise_dtype(dtype)
+    form = _FORMS[dtype]
     size = math.prod(shape)
-    word = torch.int64 if dtype == torch.float64 else torch.int32
-    bits = torch.finfo(dtype).bits
     # one call for 64 bits costs what one for 32 does: float32 takes two elements out of each
-    count = (size * bits + 63) // 64
-    words = torch.randint(-(2**63), 2**63 - 1, (count,), device=device, generator=generator)
+    words = _random_words((size * form.bits + 63) // 64, device, generator)
     fraction = torch.rand((), dtype=dtype, device=device, generator=generator)
-    # i + s is 0 only for s = 0 or 1; the largest rounds to 2^(bits-1), where the scale keeps w < 1
-    eps = torch.finfo(dtype).eps
-    fraction = fraction.clamp(min=eps / 4, max=1 - eps / 2)
-    scale = 2.0 ** (1 - bits) * (1 - eps / 2)
-    integers = words.view(word)[:size].view(tuple(shape))
-    return integers.to(dtype).add_(fraction).mul_(scale)
+    integers = words.view(form.integer)[:size].view(tuple(shape)).to(dtype)
+    return integers.add_(fraction.clamp(form.least_fraction, form.most_fraction)), form.scale
+
+
+def _random_words(
+    count: int, device: torch.device | str | None, generator: torch.Generator | None
+) -> Tensor:
+    """Random 64-bit words."""
+    traced = torch.compiler.is_compiling()
+    if traced or torch._C._functorch.maybe_current_level() is not None:
+        # the call that compilers and vmap know, slower for its modulo; the highest bit turned, so
+        # that a generator gives the same words either way
+        words = torch.randint(-(2**63), 2**63 - 1, (count,), device=device, generator=generator)
+        return words ^ -(2**63)
+    words = torch.empty(count, dtype=torch.int64, device=device)
+    return words.random_(-(2**63), None, generator=generator)

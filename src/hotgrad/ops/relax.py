@@ -41,9 +41,13 @@ def binary_concrete(logits: Tensor, noise: Tensor | float, temperature: Temperat
 
 def _scores(logits: Tensor, noise: Tensor | float, temperature: Temperature) -> Tensor:
     """(logits + noise) / temperature, in at least float32."""
-    scores = logits.to(noise_dtype(logits.dtype)) + noise
+    return tempered(logits.to(noise_dtype(logits.dtype)) + noise, temperature)
+
+
+def tempered(scores: Tensor, temperature: Temperature) -> Tensor:
+    """scores / temperature, with a finite gradient to the temperature where a score is infinite."""
     if not isinstance(temperature, Tensor):
-        return scores / temperature
-    # an infinite score is kept out of the division, whose gradient to the temperature would be NaN
+        return scores if temperature == 1 else scores / temperature
+    # an infinite score is kept out of the division
     certain = scores.isinf()
     return torch.where(certain, scores, torch.where(certain, 0.0, scores) / temperature)
