@@ -13,7 +13,7 @@ WORKERS ?= 2
 PYTEST_ARGS ?=
 
 DEMO := runs/demo
-DEMO_EPOCHS ?= 30
+DEMO_EPOCHS ?= 200
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test lint format constraints clean
@@ -37,7 +37,7 @@ demo: $(STAMP) ## train two discrete autoencoders on real digits (about 2 minute
 	rm -rf $(DEMO)
 	$(PY) -m hotgrad train --data digits --latent categorical --epochs $(DEMO_EPOCHS) --out $(DEMO)/categorical
 	$(PY) -m hotgrad evaluate $(DEMO)/categorical
-	$(PY) -m hotgrad train --data digits --latent bernoulli --epochs $(DEMO_EPOCHS) --out $(DEMO)/bernoulli
+	$(PY) -m hotgrad train --data digits --latent bernoulli --num-latents 64 --epochs $(DEMO_EPOCHS) --out $(DEMO)/bernoulli
 	$(PY) -m hotgrad evaluate $(DEMO)/bernoulli
 	@echo
 	@echo 'Done. Each run folder holds its pictures, metrics and model:'

@@ -43,7 +43,10 @@ class RelaxedSample(NamedTuple):
 
 
 def resolve_validation(validate_args: bool | None) -> bool:
-    """The caller's choice, or else torch's default."""
+    """The caller's choice, or else torch's default.
+
+    The first `torch.compile` in a process turns torch's default off for good.
+    """
     default: bool = Distribution._validate_args
     return default if validate_args is None else validate_args
 

@@ -21,9 +21,10 @@ class Bernoulli(EventMixin, TorchBernoulli):
     dtype.
 
     Args:
-        probs: the probability of 1, `(*batch,)`.
+        probs: the probability of 1, `(*batch,)`; exactly 0 and 1 get no gradient.
         logits: the log-odds, `(*batch,)`. Exactly one of the two.
-        validate_args: check values (waits for the GPU); torch's default.
+        validate_args: check values (waits for the GPU); torch's default, which the first
+            `torch.compile` in a process turns off.
 
     Raises:
         ValueError: integer or NaN logits, probs outside [0, 1], both or neither.

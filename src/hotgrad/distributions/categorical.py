@@ -21,9 +21,11 @@ class OneHotCategorical(EventMixin, TorchOneHotCategorical):
     dtype.
 
     Args:
-        probs: probabilities that sum to 1 along the last dimension, `(*batch, K)`.
+        probs: probabilities that sum to 1 along the last dimension, `(*batch, K)`; a 0 is a mask
+            and gets no gradient.
         logits: unnormalised log-probabilities, `(*batch, K)`. Exactly one of the two.
-        validate_args: check values (waits for the GPU); torch's default.
+        validate_args: check values (waits for the GPU); torch's default, which the first
+            `torch.compile` in a process turns off.
 
     Raises:
         ValueError: integer or NaN logits, a row that is all -inf, probs that don't sum to 1, both

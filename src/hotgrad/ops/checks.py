@@ -17,22 +17,27 @@ def values_readable(*tensors: Tensor) -> bool:
     return not any(torch._C._functorch.is_functorch_wrapped_tensor(t) for t in tensors)
 
 
+LEAST_TEMPERATURE = 1e-30
+"""Dividing ordinary scores by less overflows float32."""
+
+
 def check_temperature(temperature: float | Tensor, name: str = "temperature") -> None:
     """A temperature is a positive, finite number or tensor of such."""
     if isinstance(temperature, Tensor):
         if not temperature.is_floating_point():
             raise ValueError(f"{name} must be floating point, got dtype {temperature.dtype}.")
         if values_readable(temperature) and temperature.device.type == "cpu":
-            good = (temperature > 0) & temperature.isfinite()
+            good = (temperature >= LEAST_TEMPERATURE) & temperature.isfinite()
             if not bool(good.all()):
                 bad = temperature.detach()[~good].flatten()[0].item()
                 raise ValueError(f"{name} must be positive and finite everywhere, got {bad}.")
     elif isinstance(temperature, (int, float)) and not isinstance(temperature, bool):
         # not math.isfinite, which torch.compile can't trace when the temperature is annealed
-        if not 0 < temperature < math.inf:
+        if not LEAST_TEMPERATURE <= temperature < math.inf:
             raise ValueError(
-                f"{name} must be positive and finite, got {temperature}. "
-                "For hard samples use hard=True or a straight-through estimator instead of 0."
+                f"{name} must be positive and finite, got {temperature}. For hard samples use "
+                f"hard=True or a straight-through estimator instead of 0 (or of less than "
+                f"{LEAST_TEMPERATURE:g}, which overflows)."
             )
     else:
         raise ValueError(f"{name} must be a number or a tensor, got {type(temperature).__name__}.")
@@ -64,7 +69,7 @@ def check_categorical_logits(logits: Tensor, dim: int = -1) -> None:
     value = top[row].item()
     reason = "all -inf: no category is possible" if value == -math.inf else f"{value}"
     raise ValueError(
-        f"logits must be finite, or -inf for a masked category with at least one left; "
+        "logits must be finite, or -inf for a masked category with at least one left; "
         f"{len(bad)} of {top.numel()} rows are not. Row {row}: {reason}."
     )
 
@@ -95,7 +100,7 @@ def check_probs(probs: Tensor, *, sum_to_one: bool) -> None:
     if bool(off.any()):
         where = tuple(off.nonzero()[0].tolist())
         raise ValueError(
-            f"probs must sum to 1 along the last dimension; row {where} sums to "
+            f"probs must sum to 1 along the last dimension; {_row(where)} sums to "
             f"{totals[where].item():.6g}. Divide by the sum, or pass logits=weights.log()."
         )
 
@@ -104,3 +109,8 @@ def check_count(value: int, name: str, *, minimum: int = 1) -> None:
     """A Python integer of at least `minimum`."""
     if not isinstance(value, int) or isinstance(value, bool) or value < minimum:
         raise ValueError(f"{name} must be an integer of at least {minimum}, got {value!r}.")
+
+
+def _row(where: tuple[int, ...]) -> str:
+    """A row's name; a single vector has no number."""
+    return f"row {where}" if where else "the row"
