@@ -58,7 +58,26 @@ class Exponential:
 
 
 @dataclass(frozen=True)
-class Linear:
+class _Ramp:
+    """From `initial` to `final` over `steps` steps, then exactly `final`."""
+
+    initial: float
+    final: float
+    steps: int
+
+    def __post_init__(self) -> None:
+        checks.check_temperature(self.initial, "initial")
+        checks.check_temperature(self.final, "final")
+        checks.check_count(self.steps, "steps")
+
+    def _between(self, step: int, covered: float) -> float:
+        """The temperature after a share of the way, exact at the end."""
+        if step >= self.steps:
+            return self.final
+        return self.initial + (self.final - self.initial) * covered
+
+
+class Linear(_Ramp):
     """A straight line from `initial` to `final` over `steps` steps, then `final`.
 
     Example:
@@ -66,22 +85,11 @@ class Linear:
         0.75
     """
 
-    initial: float
-    final: float
-    steps: int
-
-    def __post_init__(self) -> None:
-        checks.check_temperature(self.initial, "initial")
-        checks.check_temperature(self.final, "final")
-        checks.check_count(self.steps, "steps")
-
     def __call__(self, step: int) -> float:
-        done = min(step / self.steps, 1.0)
-        return self.initial * (1 - done) + self.final * done
+        return self._between(step, step / self.steps)
 
 
-@dataclass(frozen=True)
-class Cosine:
+class Cosine(_Ramp):
     """Half a cosine from `initial` to `final` over `steps` steps, then `final`.
 
     Example:
@@ -89,15 +97,5 @@ class Cosine:
         0.75
     """
 
-    initial: float
-    final: float
-    steps: int
-
-    def __post_init__(self) -> None:
-        checks.check_temperature(self.initial, "initial")
-        checks.check_temperature(self.final, "final")
-        checks.check_count(self.steps, "steps")
-
     def __call__(self, step: int) -> float:
-        done = min(step / self.steps, 1.0)
-        return self.final + (self.initial - self.final) * (1 + math.cos(math.pi * done)) / 2
+        return self._between(step, (1 - math.cos(math.pi * step / self.steps)) / 2)

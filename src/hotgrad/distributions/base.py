@@ -42,6 +42,15 @@ class RelaxedSample(NamedTuple):
     """Its logarithm (Concrete) or its logit (BinaryConcrete)."""
 
 
+class RsampleMixin:
+    """`sample` of a continuous law: `rsample` without the gradient."""
+
+    def sample(self, sample_shape: Any = (), *, generator: torch.Generator | None = None) -> Tensor:
+        """Samples without a gradient."""
+        with torch.no_grad():
+            return self.rsample(sample_shape, generator=generator)  # type: ignore[attr-defined]
+
+
 def resolve_validation(validate_args: bool | None) -> bool:
     """The caller's choice, or else torch's default.
 

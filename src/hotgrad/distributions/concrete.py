@@ -16,7 +16,7 @@ from hotgrad.distributions.independent import EventMixin
 from hotgrad.ops import checks
 
 
-class Concrete(EventMixin, RelaxedOneHotCategorical):
+class Concrete(EventMixin, base.RsampleMixin, RelaxedOneHotCategorical):
     r"""Relaxed one-hot vectors: $z = \mathrm{softmax}((a + g) / \tau)$, $g$ Gumbel noise.
 
     With $n$ possible categories (masked ones are exactly 0 and left out), $a$ the logits:
@@ -93,11 +93,6 @@ class Concrete(EventMixin, RelaxedOneHotCategorical):
     ) -> Tensor:
         """Samples of shape `sample_shape + batch_shape + (K,)` with a gradient."""
         return self.rsample_with_twin(sample_shape, generator=generator).value
-
-    def sample(self, sample_shape: Any = (), *, generator: torch.Generator | None = None) -> Tensor:
-        """Samples without a gradient."""
-        with torch.no_grad():
-            return self.rsample(sample_shape, generator=generator)
 
     def log_prob(self, value: Tensor | base.RelaxedSample) -> Tensor:
         """The log-density, in at least float32.

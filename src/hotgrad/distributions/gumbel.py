@@ -7,10 +7,11 @@ from torch import Tensor
 from torch.distributions import Gumbel as TorchGumbel
 
 from hotgrad import ops
+from hotgrad.distributions import base
 from hotgrad.distributions.independent import EventMixin
 
 
-class Gumbel(EventMixin, TorchGumbel):
+class Gumbel(EventMixin, base.RsampleMixin, TorchGumbel):
     r"""The law of $\mu - \beta \log E$, $E \sim \mathrm{Exp}(1)$.
 
     Its density at $\epsilon$ is $e^{-x - e^{-x}} / \beta$, $x = (\epsilon - \mu) / \beta$.
@@ -37,8 +38,3 @@ class Gumbel(EventMixin, TorchGumbel):
             generator=generator,
         )
         return (self.loc + self.scale * noise).to(self.loc.dtype)
-
-    def sample(self, sample_shape: Any = (), *, generator: torch.Generator | None = None) -> Tensor:
-        """Samples without a gradient."""
-        with torch.no_grad():
-            return self.rsample(sample_shape, generator=generator)

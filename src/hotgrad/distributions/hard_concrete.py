@@ -17,7 +17,7 @@ from hotgrad.distributions.binary_concrete import BinaryConcrete, check_unit_int
 from hotgrad.distributions.independent import EventMixin
 
 
-class HardConcrete(EventMixin, Distribution):
+class HardConcrete(EventMixin, base.RsampleMixin, Distribution):
     r"""Stretched and clamped: $z = \min(1, \max(0, \gamma + (\zeta - \gamma) s))$.
 
     $s$ is binary Concrete and $\gamma < 0 < 1 < \zeta$. A mixed law:
@@ -116,11 +116,6 @@ class HardConcrete(EventMixin, Distribution):
         # the twin, since in half precision the inner sample is rounded before it is stretched
         logit = self.unstretched.rsample_with_twin(sample_shape, generator=generator).twin
         return self._stretch(logit.sigmoid()).to(self.logits.dtype)
-
-    def sample(self, sample_shape: Any = (), *, generator: torch.Generator | None = None) -> Tensor:
-        """Samples without a gradient."""
-        with torch.no_grad():
-            return self.rsample(sample_shape, generator=generator)
 
     def log_prob(self, value: Tensor) -> Tensor:
         """log-probability at 0 and 1, log-density between them, in at least float32."""
