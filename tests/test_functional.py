@@ -251,11 +251,11 @@ def test_bad_temperatures(tau: Any, message: str) -> None:
         ([0.0, 1.0], "logits must be a tensor, got list"),
         (torch.tensor(0.0), "logits needs a last dimension for the categories"),
         (torch.zeros(3, 0), r"logits has no categories: its shape is \(3, 0\)"),
-        (torch.tensor([[0.0, 1.0], [0.0, NAN]]), r"1 of 2 rows are not. Row \(1,\): nan"),
-        (torch.tensor([[0.0, INF], [0.0, 0.0]]), r"1 of 2 rows are not. Row \(0,\): inf"),
+        (torch.tensor([[0.0, 1.0], [0.0, NAN]]), r"1 of 2 rows are not. In row \(1,\): nan"),
+        (torch.tensor([[0.0, INF], [0.0, 0.0]]), r"1 of 2 rows are not. In row \(0,\): inf"),
         (
             torch.tensor([[0.0, -INF], [-INF, -INF]]),
-            r"Row \(1,\): all -inf: no category is possible",
+            r"In row \(1,\): all -inf: no category is possible",
         ),
     ],
 )
@@ -267,7 +267,7 @@ def test_bad_logits_of_categories(logits: Any, message: str) -> None:
 
 def test_bad_logits_along_another_dimension() -> None:
     logits = torch.tensor([[0.0, -INF], [1.0, -INF]])
-    with pytest.raises(ValueError, match=r"Row \(1,\): all -inf"):
+    with pytest.raises(ValueError, match=r"In row \(1,\): all -inf"):
         hg.gumbel_softmax(logits, dim=0)
 
 

@@ -50,11 +50,14 @@ def evaluate(
     if as_json:
         typer.echo(json.dumps(record))
         return
-    table = Table(
-        title=f"{opened.dataset.name}, {len(items)} {split} items, {opened.config.targets} targets"
+    console.print(
+        f"{opened.dataset.name}: {len(items):,} {split} items, {opened.config.targets} targets",
+        highlight=False,
+        soft_wrap=True,
     )
+    table = Table()
     table.add_column("nats an item")
-    table.add_column("", justify="right")
+    table.add_column("mean", justify="right")
     table.add_row("reconstruction", f"{result.reconstruction:.3f}")
     table.add_row("KL", f"{result.kl:.3f}")
     table.add_row("[bold]ELBO[/bold] (1 sample)", f"[bold]{result.elbo:.3f}[/bold]")

@@ -70,7 +70,7 @@ def check_categorical_logits(logits: Tensor, dim: int = -1) -> None:
     reason = "all -inf: no category is possible" if value == -math.inf else f"{value}"
     raise ValueError(
         "logits must be finite, or -inf for a masked category with at least one left; "
-        f"{len(bad)} of {top.numel()} rows are not. Row {row}: {reason}."
+        f"{len(bad)} of {top.numel()} rows are not. In {_row(row)}: {reason}."
     )
 
 
