@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import statistics
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -61,16 +62,21 @@ def test_the_global_generator_is_left_alone(tmp_path: Path) -> None:
         {"estimator": "exact"},
         {"estimator": "score-function", "num_samples": 4},
         {"estimator": "reinmax", "latent": "bernoulli"},
-        {"likelihood": "gaussian"},
+        {"likelihood": "gaussian", "estimator": "exact"},
         {"kl": "concrete", "schedule": "constant", "temperature": 0.67},
     ],
     ids=lambda settings: " ".join(map(str, settings.values())),
 )
 def test_the_bound_improves(tmp_path: Path, settings: dict[str, Any]) -> None:
-    train_toy(tmp_path / "run", epochs=100, learning_rate=0.02, **settings)
-    valid = [float(row["elbo"]) for row in metrics(tmp_path / "run") if row["split"] == "valid"]
-    # without a code, a pixel of two equally frequent kinds costs log 2, 11 nats in all
-    assert valid[-1] > valid[0] + 2
+    gains = []
+    for seed in (1, 2, 3):
+        out = tmp_path / str(seed)
+        train_toy(out, epochs=100, learning_rate=0.02, seed=seed, **settings)
+        valid = [float(row["elbo"]) for row in metrics(out) if row["split"] == "valid"]
+        gains.append(valid[-1] - valid[0])
+    # Without a code, a pixel of two equally frequent kinds costs log 2, 11 nats in all. The median,
+    # since one run in six settles there, without a code.
+    assert statistics.median(gains) > 2
 
 
 def choices() -> Iterator[dict[str, Any]]:
