@@ -27,7 +27,7 @@ def test_only_estimators_with_a_temperature_change() -> None:
 
 
 def test_unknown_names_and_misplaced_baselines_are_refused() -> None:
-    with pytest.raises(ValueError, match="Unknown estimator 'reinmx'. Did you mean reinmax"):
+    with pytest.raises(ValueError, match=r"Unknown estimator 'reinmx'\. Did you mean reinmax"):
         make_estimator("reinmx")
     with pytest.raises(ValueError, match="exact has no baseline"):
         make_estimator("exact", baseline=hg.NoBaseline())

@@ -86,7 +86,8 @@ def train(
         restore(start, folder.checkpoint_file, trainee, optimizer)
     rows, step = start["rows"], start["step"]
     batch_size = config.batch_size * fabric.world_size
-    total_steps = math.ceil(len(data.train) / batch_size) * config.epochs
+    # a last batch that has fewer items than there are processes is left out
+    total_steps = (len(data.train) + batch_size - fabric.world_size) // batch_size * config.epochs
     schedule = config.make_schedule(total_steps)
     dtype = next(trainee.parameters()).dtype
     train_data, valid_data = (part.to(fabric.device, dtype) for part in (data.train, data.valid))
@@ -103,12 +104,13 @@ def train(
         began = time.perf_counter()
         order = _stream("order", config.seed, epoch)
         noise = _stream("noise", config.seed, epoch, fabric.global_rank, device=fabric.device)
-        sums = np.zeros(2)
+        sums = np.zeros(3)
         trainee.train()
         for batch in iterate_batches(train_data, batch_size, generator=order, shuffle=True):
-            target = make_targets(
-                batch[fabric.global_rank :: fabric.world_size], config.targets, noise
-            )
+            if len(batch) < fabric.world_size:
+                continue
+            mine = batch[fabric.global_rank :: fabric.world_size]
+            target = make_targets(mine, config.targets, noise)
             visible = corrupt(target, config.corruption, config.corruption_level, noise)
             temperature = schedule(step)
             reconstruction, kl = trainee(visible, target, temperature, noise)
@@ -119,14 +121,14 @@ def train(
             optimizer.zero_grad()
             fabric.backward(loss)
             optimizer.step()
-            sums += (reconstruction.item(), kl.item())
+            sums += (reconstruction.item(), kl.item(), len(target))
             step += 1
             if fabric.is_global_zero:
                 listener(Progress(epoch, config.epochs, step, total_steps, bound, temperature))
         # float32, which every device has
         everywhere = torch.tensor(sums, dtype=torch.float32, device=fabric.device)
         totals = torch.as_tensor(fabric.all_reduce(everywhere, reduce_op="sum"))
-        means = (totals / len(train_data)).tolist()
+        means = (totals[:2] / totals[2]).tolist()
         checked = _validate(trainee.module.model, valid_data, config)
         if not math.isfinite(sum(checked)):
             what = f"the validation bound is {sum(checked)} after step {step}"
