@@ -41,7 +41,7 @@ class BinaryConcrete(EventMixin, base.RsampleMixin, RelaxedBernoulli):
         >>> p.log_prob(sample).shape
         torch.Size([2])
 
-    Reference: The Concrete Distribution (Maddison, Mnih, Teh, 2016), Eq. 16 and appendix B and C.3,
+    Reference: The Concrete Distribution (Maddison, Mnih, Teh, 2016), appendix B and C,
     https://arxiv.org/abs/1611.00712
     """
 

@@ -41,7 +41,7 @@ class Concrete(EventMixin, base.RsampleMixin, RelaxedOneHotCategorical):
         >>> bool(sample.value.max() > 0.99), bool(p.log_prob(sample).isfinite())
         (True, True)
 
-    Reference: The Concrete Distribution (Maddison, Mnih, Teh, 2016), Eq. 10 and appendix C.3 (log
+    Reference: The Concrete Distribution (Maddison, Mnih, Teh, 2016), Section 3 and appendix C (log
     space), https://arxiv.org/abs/1611.00712
     """
 

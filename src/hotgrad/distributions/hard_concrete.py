@@ -41,7 +41,7 @@ class HardConcrete(EventMixin, base.RsampleMixin, Distribution):
         tensor([0.0830, 0.9960])
 
     Reference: Learning Sparse Neural Networks through L0 Regularization (Louizos, Welling, Kingma,
-    2017), Eq. 10 to 13, https://arxiv.org/abs/1712.01312
+    2017), Section 2.2, https://arxiv.org/abs/1712.01312
     """
 
     # checked when made, by BinaryConcrete

@@ -103,7 +103,8 @@ def monte_carlo_kl(
         >>> 0.05 < kl.item() < 0.2
         True
 
-    Reference: The Concrete Distribution (Maddison, Mnih, Teh, 2016), Eq. 20, https://arxiv.org/abs/1611.00712
+    Reference: The Concrete Distribution (Maddison, Mnih, Teh, 2016), appendix C,
+    https://arxiv.org/abs/1611.00712
     """
     checks.check_count(num_samples, "num_samples")
     kinds = [type(getattr(law, "law", law)) for law in (p, q)]

@@ -28,8 +28,8 @@ class LeaveOneOut:
 
     Needs two samples or more.
 
-    Reference: Variational Inference for Monte Carlo Objectives (Mnih, Rezende, 2016), Section 2.5,
-    and Buy 4 REINFORCE Samples, Get a Baseline for Free! (Kool, van Hoof, Welling, 2019), Eq. 8.
+    Reference: Variational Inference for Monte Carlo Objectives (Mnih, Rezende, 2016),
+    and Buy 4 REINFORCE Samples, Get a Baseline for Free! (Kool, van Hoof, Welling, 2019).
     """
 
     def centre(self, values: Tensor, q: Any) -> Tensor:

@@ -26,7 +26,7 @@ class StraightThrough(Pathwise):
         (True, True)
 
     Reference: Estimating or Propagating Gradients Through Stochastic Neurons for Conditional
-    Computation (Bengio, Léonard, Courville, 2013), Section 4, https://arxiv.org/abs/1308.3432
+    Computation (Bengio, Léonard, Courville, 2013), https://arxiv.org/abs/1308.3432
     """
 
     unbiased = False

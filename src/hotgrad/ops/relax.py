@@ -34,7 +34,7 @@ def log_gumbel_softmax(logits: Tensor, noise: Tensor | float, temperature: Tempe
 def binary_concrete(logits: Tensor, noise: Tensor | float, temperature: Temperature) -> Tensor:
     """sigmoid((logits + noise) / temperature), in the logits' dtype.
 
-    The Concrete Distribution (Maddison, Mnih, Teh, 2016), Eq. 16, with the temperature inside.
+    The Concrete Distribution (Maddison, Mnih, Teh, 2016), appendix B.
     """
     return _scores(logits, noise, temperature).sigmoid().to(logits.dtype)
 

@@ -42,7 +42,7 @@ def importance_weighted_bound(
     Its mean is at most log p(x) and rises with m. Samples are drawn and summed in chunks, so memory
     doesn't grow with m.
 
-    Reference: Importance Weighted Autoencoders (Burda, Grosse, Salakhutdinov, 2015), Eq. 8,
+    Reference: Importance Weighted Autoencoders (Burda, Grosse, Salakhutdinov, 2015), Section 3,
     https://arxiv.org/abs/1509.00519
     """
     check_count(num_samples, "num_samples")

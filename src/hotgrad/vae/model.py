@@ -135,7 +135,8 @@ class VAE(nn.Module):
 
         Both terms are taken at the same samples.
 
-        Reference: The Concrete Distribution (Maddison, Mnih, Teh, 2016), Eq. 20.
+        Reference: The Concrete Distribution (Maddison, Mnih, Teh, 2016), Section 3 and
+        appendix C, https://arxiv.org/abs/1611.00712
         """
         q = self.latent.relaxed(self.encoder(x), estimator.temperature)
         prior = self.latent.relaxed(self.prior_logits, prior_temperature)
