@@ -57,7 +57,7 @@ def gumbel_softmax(
     noise = ops.draw_gumbel(
         logits.shape, dtype=logits.dtype, device=logits.device, generator=generator
     )
-    scores = noise.add_(logits)  # in place: the noise is ours, and fresh memory is half of the time
+    scores = noise.add_(logits)  # in place: the noise is ours alone
     soft = ops.softmax(ops.tempered(scores, tau), dim).to(logits.dtype)
     # bad logits show as NaN in the sample; looking there costs one cheap sum
     if _seen_as_nan(soft):

@@ -3,12 +3,18 @@
 import pytest
 
 import hotgrad as hg
-from hotgrad.estimators import ESTIMATORS, at_temperature, make_estimator
+from hotgrad.estimators import ESTIMATORS, at_temperature, has_temperature, make_estimator
 
 
 @pytest.mark.parametrize("name", ESTIMATORS)
 def test_a_name_gives_its_class(name: str) -> None:
     assert type(make_estimator(name, temperature=0.3)) is ESTIMATORS[name]
+
+
+@pytest.mark.parametrize("name", ESTIMATORS)
+def test_it_is_known_which_estimators_have_a_temperature(name: str) -> None:
+    with_temperature = {"gumbel-softmax", "straight-through-gumbel-softmax", "reinmax"}
+    assert has_temperature(ESTIMATORS[name]) == (name in with_temperature)
 
 
 def test_the_temperature_and_the_baseline_arrive() -> None:

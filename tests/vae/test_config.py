@@ -107,10 +107,3 @@ def test_exact_is_allowed_up_to_its_budget() -> None:
 def test_schedules(name: str, expected: object) -> None:
     config = Config(schedule=name, min_temperature=0.5, anneal_rate=1e-4, anneal_every=500)
     assert config.make_schedule(70) == expected
-
-
-@pytest.mark.parametrize("name", CHOICES["estimator"])
-def test_it_knows_which_estimators_have_a_temperature(name: str) -> None:
-    with_temperature = {"gumbel-softmax", "straight-through-gumbel-softmax", "reinmax"}
-    config = Config(estimator=name, num_latents=2, num_samples=2)
-    assert config.anneals == (name in with_temperature)

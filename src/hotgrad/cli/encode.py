@@ -47,7 +47,8 @@ def encode(
         for items in split_of(opened.dataset, split).split(ENCODE_BATCH):
             targets = vae.make_targets(items, _steady(opened.config.targets), None)
             q = opened.model.encode(targets)
-            codes.append(q.mode.argmax(-1) if q.mode.ndim == 3 else q.mode.to(torch.uint8))
+            mode = q.mode
+            codes.append(mode.argmax(-1) if mode.ndim == 3 else mode.to(torch.uint8))
             probs.append(q.mean)
     all_codes, all_probs = torch.cat(codes), torch.cat(probs)
     with written_whole(target) as temporary, temporary.open("wb") as file:

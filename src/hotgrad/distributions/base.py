@@ -51,6 +51,19 @@ class RsampleMixin:
             return self.rsample(sample_shape, generator=generator)  # type: ignore[attr-defined]
 
 
+class TwinMixin(RsampleMixin):
+    """`rsample` of a relaxed law: the value of the pair that `rsample_with_twin` draws."""
+
+    def rsample(
+        self, sample_shape: Any = (), *, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """Samples of shape `sample_shape + batch_shape + event_shape` with a gradient."""
+        pair: RelaxedSample = self.rsample_with_twin(  # type: ignore[attr-defined]
+            sample_shape, generator=generator
+        )
+        return pair.value
+
+
 def resolve_validation(validate_args: bool | None) -> bool:
     """The caller's choice, or else torch's default.
 

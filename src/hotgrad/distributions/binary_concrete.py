@@ -17,7 +17,7 @@ from hotgrad.distributions.independent import EventMixin
 from hotgrad.ops import checks
 
 
-class BinaryConcrete(EventMixin, base.RsampleMixin, RelaxedBernoulli):
+class BinaryConcrete(EventMixin, base.TwinMixin, RelaxedBernoulli):
     r"""Relaxed bits: $z = \sigma(y)$, $y = (a + l) / \tau$, $a$ the logits, $l$ logistic noise.
 
     $$\log p(z) = \log \tau + (a - \tau y) - 2\,\mathrm{softplus}(a - \tau y)
@@ -85,12 +85,6 @@ class BinaryConcrete(EventMixin, base.RsampleMixin, RelaxedBernoulli):
         )
         logit = (self.logits + noise) / self.temperature
         return base.RelaxedSample(logit.sigmoid().to(self.logits.dtype), logit)
-
-    def rsample(
-        self, sample_shape: Any = (), *, generator: torch.Generator | None = None
-    ) -> Tensor:
-        """Samples of shape `sample_shape + batch_shape` with a gradient."""
-        return self.rsample_with_twin(sample_shape, generator=generator).value
 
     def log_prob(self, value: Tensor | base.RelaxedSample) -> Tensor:
         """The log-density, in at least float32.

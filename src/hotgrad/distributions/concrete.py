@@ -16,7 +16,7 @@ from hotgrad.distributions.independent import EventMixin
 from hotgrad.ops import checks
 
 
-class Concrete(EventMixin, base.RsampleMixin, RelaxedOneHotCategorical):
+class Concrete(EventMixin, base.TwinMixin, RelaxedOneHotCategorical):
     r"""Relaxed one-hot vectors: $z = \mathrm{softmax}((a + g) / \tau)$, $g$ Gumbel noise.
 
     With $n$ possible categories (masked ones are exactly 0 and left out), $a$ the logits:
@@ -87,12 +87,6 @@ class Concrete(EventMixin, base.RsampleMixin, RelaxedOneHotCategorical):
         )
         log_value = ops.log_gumbel_softmax(self._scores, noise, self.temperature)
         return base.RelaxedSample(log_value.exp().to(self._scores.dtype), log_value)
-
-    def rsample(
-        self, sample_shape: Any = (), *, generator: torch.Generator | None = None
-    ) -> Tensor:
-        """Samples of shape `sample_shape + batch_shape + (K,)` with a gradient."""
-        return self.rsample_with_twin(sample_shape, generator=generator).value
 
     def log_prob(self, value: Tensor | base.RelaxedSample) -> Tensor:
         """The log-density, in at least float32.

@@ -1,7 +1,6 @@
 """Estimators by name, for command lines and configuration files."""
 
 import dataclasses
-import difflib
 
 from hotgrad.estimators.base import Estimator
 from hotgrad.estimators.exact import Exact
@@ -12,6 +11,7 @@ from hotgrad.estimators.straight_through import (
     StraightThrough,
     StraightThroughGumbelSoftmax,
 )
+from hotgrad.ops.checks import check_choice
 
 ESTIMATORS: dict[str, type[Estimator]] = {
     "gumbel-softmax": GumbelSoftmax,
@@ -35,10 +35,7 @@ def make_estimator(
         >>> hg.estimators.make_estimator("gumbel-softmax", temperature=0.5)
         GumbelSoftmax(temperature=0.5)
     """
-    if name not in ESTIMATORS:
-        close = difflib.get_close_matches(name, ESTIMATORS, 1)
-        hint = f" Did you mean {close[0]}?" if close else ""
-        raise ValueError(f"Unknown estimator {name!r}.{hint} Known: {', '.join(ESTIMATORS)}.")
+    check_choice("estimator", name, ESTIMATORS)
     cls = ESTIMATORS[name]
     if cls is ScoreFunction:
         return ScoreFunction(baseline)

@@ -4,7 +4,9 @@ Shapes, dtypes and Python numbers are always checked. Values are looked at only 
 and possible: not while compiling, not inside `torch.func` transforms.
 """
 
+import difflib
 import math
+from collections.abc import Collection
 
 import torch
 from torch import Tensor
@@ -109,6 +111,14 @@ def check_count(value: int, name: str, *, minimum: int = 1) -> None:
     """A Python integer of at least `minimum`."""
     if not isinstance(value, int) or isinstance(value, bool) or value < minimum:
         raise ValueError(f"{name} must be an integer of at least {minimum}, got {value!r}.")
+
+
+def check_choice(name: str, value: str, known: Collection[str]) -> None:
+    """One of the known names; a near miss is told which one was meant."""
+    if value not in known:
+        close = difflib.get_close_matches(str(value), known, 1)
+        hint = f" Did you mean {close[0]}?" if close else ""
+        raise ValueError(f"Unknown {name} {value!r}.{hint} Known: {', '.join(known)}.")
 
 
 def _row(where: tuple[int, ...]) -> str:

@@ -6,7 +6,7 @@ from torch import Tensor
 
 def one_hot_argmax(scores: Tensor, dtype: torch.dtype, dim: int = -1) -> Tensor:
     """The one-hot vector of the largest score along `dim`."""
-    # twice as fast as argmax, for the same index
+    # faster than argmax, for the same index
     index = scores.detach().max(dim, keepdim=True).indices
     return torch.zeros_like(scores, dtype=dtype, requires_grad=False).scatter(dim, index, 1.0)
 

@@ -1,9 +1,9 @@
 """Softmax and its logarithm, with short rows made long.
 
 On a CPU torch vectorises a softmax along its last dimension only where a row fills a vector
-register. A row of 10 categories doesn't, and costs as much as a row of 160. Such rows, the usual
-latent code, are transposed: then the vectors run across rows. Five times faster at 10 categories,
-backward too; the same numbers up to rounding.
+register, and is many times slower where it doesn't. Such short rows, 10 categories say, are the
+usual latent code; they are transposed, so that the vectors run across rows. The same numbers up to
+rounding.
 """
 
 import torch

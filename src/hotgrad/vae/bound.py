@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from hotgrad.ops.checks import check_count
+from hotgrad.vae.data import iterate_batches
 from hotgrad.vae.model import VAE, Elbo
 
 MAX_ELEMENTS = 2**22
@@ -76,12 +77,13 @@ def evaluate(
         progress: called with (items done, items in all).
     """
     sums = torch.zeros(3, dtype=torch.float64)
-    for start in range(0, len(data), batch_size):
-        x = data[start : start + batch_size]
+    done = 0
+    for x in iterate_batches(data, batch_size, generator=None, shuffle=False):
         terms = elbo(model, x, generator=generator)
         bound = importance_weighted_bound(model, x, num_samples=num_samples, generator=generator)
         batch = torch.stack([terms.reconstruction.sum(), terms.kl.sum(), bound.sum()])
         sums += batch.double().cpu()
-        progress(min(start + batch_size, len(data)), len(data))
+        done += len(x)
+        progress(done, len(data))
     reconstruction, kl, bound_mean = (sums / len(data)).tolist()
     return Evaluation(reconstruction - kl, reconstruction, kl, bound_mean, num_samples)

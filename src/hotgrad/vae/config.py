@@ -1,14 +1,13 @@
 """Everything that defines a run, in one frozen dataclass that checks itself and travels as JSON."""
 
 import dataclasses
-import difflib
 import math
 from dataclasses import dataclass
 from typing import Any
 
 from hotgrad import schedules
-from hotgrad.estimators import ESTIMATORS, Exact, has_temperature
-from hotgrad.ops.checks import check_count, check_temperature
+from hotgrad.estimators import ESTIMATORS, Exact
+from hotgrad.ops.checks import check_choice, check_count, check_temperature
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "latent": ("categorical", "bernoulli"),
@@ -68,7 +67,7 @@ class Config:
 
     def __post_init__(self) -> None:
         for name, known in CHOICES.items():
-            _check_choice(name, getattr(self, name), known)
+            check_choice(name, getattr(self, name), known)
         _check_text("data", self.data)
         for name in ("data_dir", "column"):
             _check_text(name, getattr(self, name) or "")
@@ -126,11 +125,6 @@ class Config:
         shape = schedules.Linear if self.schedule == "linear" else schedules.Cosine
         return shape(self.temperature, self.min_temperature, max(total_steps, 1))
 
-    @property
-    def anneals(self) -> bool:
-        """Whether the estimator has a temperature at all."""
-        return has_temperature(ESTIMATORS[self.estimator])
-
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
         return dataclasses.asdict(self)
@@ -144,7 +138,7 @@ class Config:
             raise ValueError(
                 f"Unknown settings: {', '.join(unknown)}. Known: {', '.join(sorted(known))}."
             )
-        return cls(**{**values, "hidden": tuple(values.get("hidden", cls.hidden))})
+        return cls(**values)
 
 
 Schedule = schedules.Constant | schedules.Exponential | schedules.Linear | schedules.Cosine
@@ -153,10 +147,3 @@ Schedule = schedules.Constant | schedules.Exponential | schedules.Linear | sched
 def _check_text(name: str, value: object) -> None:
     if not isinstance(value, str):
         raise ValueError(f"{name} must be a string, got {type(value).__name__}.")
-
-
-def _check_choice(name: str, value: str, known: tuple[str, ...]) -> None:
-    if value not in known:
-        close = difflib.get_close_matches(str(value), known, 1)
-        hint = f" Did you mean {close[0]}?" if close else ""
-        raise ValueError(f"Unknown {name} {value!r}.{hint} Known: {', '.join(known)}.")

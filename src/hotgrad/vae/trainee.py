@@ -54,7 +54,7 @@ def build_trainee(config: Config, shape: tuple[int, ...]) -> tuple[Trainee, torc
     baseline = _baseline(config, model) if config.estimator == "score-function" else None
     estimator = make_estimator(config.estimator, temperature=config.temperature, baseline=baseline)
     trainee = Trainee(model, estimator, config)
-    # fused: one pass over the parameters, an eighth of a small model's step
+    # fused: one pass over the parameters where the default takes one for each operation
     if config.optimizer == "sgd":
         return trainee, torch.optim.SGD(
             trainee.parameters(), config.learning_rate, momentum=0.9, fused=True
