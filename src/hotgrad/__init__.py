@@ -13,10 +13,13 @@ from hotgrad.distributions import (
     Gumbel,
     HardConcrete,
     Independent,
+    KSubset,
     OneHotCategorical,
+    PlackettLuceSubset,
     monte_carlo_kl,
 )
 from hotgrad.estimators import (
+    IMLE,
     Estimator,
     Exact,
     GumbelSoftmax,
@@ -25,17 +28,20 @@ from hotgrad.estimators import (
     MovingAverage,
     NoBaseline,
     Pathwise,
+    PerturbedMAP,
     ReinMax,
+    RelaxedTopK,
     ScoreFunction,
     StraightThrough,
     StraightThroughGumbelSoftmax,
 )
 from hotgrad.expectation import expectation
-from hotgrad.functional import binary_concrete, gumbel_softmax
+from hotgrad.functional import binary_concrete, gumbel_softmax, m_hot, m_hot_columns
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "IMLE",
     "Bernoulli",
     "BinaryConcrete",
     "Concrete",
@@ -45,13 +51,17 @@ __all__ = [
     "GumbelSoftmax",
     "HardConcrete",
     "Independent",
+    "KSubset",
     "Learned",
     "LeaveOneOut",
     "MovingAverage",
     "NoBaseline",
     "OneHotCategorical",
     "Pathwise",
+    "PerturbedMAP",
+    "PlackettLuceSubset",
     "ReinMax",
+    "RelaxedTopK",
     "ScoreFunction",
     "StraightThrough",
     "StraightThroughGumbelSoftmax",
@@ -60,6 +70,8 @@ __all__ = [
     "estimators",
     "expectation",
     "gumbel_softmax",
+    "m_hot",
+    "m_hot_columns",
     "monte_carlo_kl",
     "ops",
     "schedules",

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch import distributions as td
 
 from hotgrad.distributions import as_law
-from hotgrad.estimators import ESTIMATORS, Estimator
+from hotgrad.estimators import ESTIMATORS, Estimator, missing_methods
 from hotgrad.estimators.base import Function
 from hotgrad.ops import checks
 
@@ -29,8 +29,9 @@ def expectation(
 
     Args:
         f: `(num_samples, *batch, *event) -> (num_samples, *batch)`.
-        q: the law of z: `Bernoulli`, `OneHotCategorical`, `to_event` of them, torch's own classes
-            of these names, or any distribution with the methods that the estimator calls.
+        q: the law of z: `Bernoulli`, `OneHotCategorical`, `KSubset`, `PlackettLuceSubset`,
+            `to_event` of them, torch's own classes of the first two names, or any distribution with
+            the methods that the estimator calls.
         estimator: for example `GumbelSoftmax(temperature=0.5)` or `ScoreFunction()`.
         num_samples: samples of z for each element of the batch.
         generator: the source of randomness; torch's global one by default.
@@ -66,23 +67,14 @@ def expectation(
 def _check_pairing(estimator: Estimator, q: Any) -> None:
     """Refuse a law that lacks a method which the estimator calls; name estimators that serve it."""
     law = getattr(q, "law", q)
-    missing = _missing(estimator, law)
+    missing = missing_methods(estimator, law)
     if missing:
-        names = [cls.__name__ for cls in ESTIMATORS.values() if not _missing(cls, law)]
+        names = [cls.__name__ for cls in ESTIMATORS.values() if not missing_methods(cls, law)]
         served = ", ".join(names) or "none of this library"
         raise NotImplementedError(
             f"{type(estimator).__name__} needs {', '.join(missing)}, which {type(law).__name__} "
             f"doesn't have. Estimators that serve it: {served}."
         )
-
-
-def _missing(estimator: Any, law: Any) -> list[str]:
-    """The methods that the law's class doesn't have; torch's base class only raises in theirs."""
-    return [
-        name
-        for name in getattr(estimator, "requires", ())
-        if getattr(type(law), name, None) in (None, getattr(td.Distribution, name, None))
-    ]
 
 
 def _checked(f: Function, q: Any) -> Function:

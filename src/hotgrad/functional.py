@@ -22,6 +22,9 @@ def gumbel_softmax(
 
     $$y = \mathrm{softmax}((\mathrm{logits} + g) / \tau), \quad g_k \sim \mathrm{Gumbel}(0, 1).$$
 
+    A batch of logits gives a batch of samples: one choice among k for each of d features is logits
+    `(d, k)` and a result `(d, k)`, the transpose of the k x d matrix whose columns are the samples.
+
     The hard vector is an exact categorical sample; the gradient is biased, less so at a small tau,
     where it is noisier. Several times faster than torch's function on a CPU, with noise that lets a
     class of probability 1e-8 win as often as it should.
@@ -113,6 +116,102 @@ def binary_concrete(
     if not hard:
         return soft
     return ops.straight_through(ops.threshold(scores, logits.dtype), soft)
+
+
+def m_hot(
+    logits: Tensor,
+    m: int,
+    temperature: float | Tensor = 0.1,
+    hard: bool = False,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    r"""Relaxed m-hot vectors: the row-wise maximum of m relaxed one-hot columns, no winner twice.
+
+    $$S_k = \max_j C_{jk}, \quad C_j = \mathrm{softmax}((\mathrm{logits} + g_j) / \tau),$$
+
+    where a column whose largest entry is an earlier column's would be drawn anew. Here nothing is:
+    the m distinct winners are the m largest perturbed logits, and each column is drawn given its
+    winner. The same law, as fast for (0.999999, rest) as for equal probabilities. So the hard
+    vector is an exact sample of `PlackettLuceSubset`: m classes drawn one after another without
+    replacement. The gradient takes the noise that was accepted as fixed; it is biased, less so at a
+    small temperature, where it is noisier.
+
+    Args:
+        logits: unnormalised log-probabilities, `(*batch, n)`; -inf masks a class.
+        m: how many of the n classes.
+        temperature: a positive number, or a tensor that broadcasts against the logits.
+        hard: return exact m-hot vectors that carry the relaxed sample's gradient
+            (straight-through).
+        generator: the source of randomness; torch's global one by default.
+
+    Returns:
+        A tensor of the logits' shape and dtype, in [0, 1]. A relaxed one doesn't sum to m exactly.
+
+    Raises:
+        ValueError: integer logits, m that isn't an integer in [0, n], a temperature that isn't
+            positive; on the CPU also NaN logits or a row with fewer than m unmasked classes.
+
+    Example:
+        >>> generator = torch.Generator().manual_seed(0)
+        >>> hg.m_hot(torch.tensor([2.0, 1.0, 0.0, -1.0]), 2, hard=True, generator=generator)
+        tensor([1., 0., 1., 0.])
+    """
+    noise, columns = _columns(logits, m, temperature, generator)
+    soft = ops.columns_maximum(columns)
+    if not hard:
+        return soft
+    return ops.straight_through(ops.k_hot(logits + noise[..., 0, :], m, logits.dtype), soft)
+
+
+def m_hot_columns(
+    logits: Tensor,
+    m: int,
+    temperature: float | Tensor = 0.1,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    r"""The matrix V = [C_1, .., C_m] whose row-wise maximum `m_hot` returns.
+
+    Each column is a relaxed one-hot vector; their largest entries are in m different rows. From a
+    generator in the same state, `m_hot` has these columns.
+
+    Args:
+        logits: unnormalised log-probabilities, `(*batch, n)`; -inf masks a class.
+        m: how many columns.
+        temperature: a positive number, or a tensor that broadcasts against the logits.
+        generator: the source of randomness; torch's global one by default.
+
+    Returns:
+        `(*batch, n, m)` in the logits' dtype; each column sums to 1.
+
+    Raises:
+        ValueError: what `m_hot` refuses.
+
+    Example:
+        >>> V = hg.m_hot_columns(torch.zeros(5), 2)
+        >>> V.shape, bool(((V.sum(0) - 1).abs() < 1e-6).all())
+        (torch.Size([5, 2]), True)
+    """
+    _, columns = _columns(logits, m, temperature, generator)
+    return columns.transpose(-1, -2)
+
+
+def _columns(
+    logits: Tensor, m: int, temperature: float | Tensor, generator: torch.Generator | None
+) -> tuple[Tensor, Tensor]:
+    """The noise, `(*batch, m + 1, n)`, and the columns that it leads to, `(*batch, m, n)`."""
+    checks.check_temperature(temperature)
+    checks.check_parameter(logits, "logits", event_dims=1)
+    m = checks.check_subset_size(m, logits.shape[-1], "m")
+    noise = ops.draw_gumbel(
+        (*logits.shape[:-1], m + 1, logits.shape[-1]),
+        dtype=logits.dtype,
+        device=logits.device,
+        generator=generator,
+    )
+    columns = ops.relaxed_columns(logits, noise, temperature)
+    if _seen_as_nan(columns):
+        checks.check_subset_logits(logits, m, "m")
+    return noise, columns
 
 
 def _seen_as_nan(soft: Tensor) -> bool:

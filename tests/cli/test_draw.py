@@ -44,6 +44,43 @@ def test_bits(capsys: pytest.CaptureFixture[str]) -> None:
     assert all(0 < value < 1 for sample in relaxed for value in sample)
 
 
+def test_m_hot_vectors_have_m_ones_and_plackett_luces_marginals(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    record = drawn(capsys, "--probs", "0.5,0.3,0.2", "--m", "2", "-n", "50")
+    assert record["law"] == "PlackettLuceSubset"
+    assert all(sorted(sample) == [0, 1, 1] for sample in record["samples"])
+    # left out is who comes last: of the others, one first and one second
+    last = [0.3 * 0.2 / 0.7 + 0.2 * 0.3 / 0.8, 0.5 * 0.2 / 0.5 + 0.2 * 0.5 / 0.8]
+    assert record["mean"][:2] == pytest.approx([1 - missing for missing in last])
+    relaxed = drawn(capsys, "--probs", "0.5,0.3,0.2", "--m", "2", "--temperature", "1")["samples"]
+    assert all(0 < value < 1 for sample in relaxed for value in sample)
+
+
+def test_the_table_names_the_m_largest(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["draw", "--probs", "1,0,0,0,0,0", "--m", "1"]) == 0
+    assert run(["draw", "--logits=9,-inf,0,-inf,-inf,9", "--m", "3", "-n", "1"]) == 0
+    assert "0, 2, 5" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--m", "4"], "--m must be an integer from 0 to n = 3"),
+        (["--m=-1"], "--m must be an integer from 0 to n = 3"),
+        (["--m", "2", "--bits"], "either --bits or --m"),
+        (["--m", "3"], "fewer are unmasked: the row has 2 logits above -inf"),
+    ],
+)
+def test_m_that_cannot_be_chosen_is_refused(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], expected: str
+) -> None:
+    assert run(["draw", "--probs", "0.5,0.5,0", *arguments]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert expected in captured.err
+
+
 @pytest.mark.parametrize("arguments", [["--logits=-inf,0"], ["--logits", "-inf,0"]])
 def test_a_masked_category_is_never_drawn(
     capsys: pytest.CaptureFixture[str], arguments: list[str]

@@ -53,6 +53,39 @@ PARAMETERS: list[tuple[type, dict[str, Any], str]] = [
     (hg.HardConcrete, {"temperature": 0.5, "logits": torch.tensor([1])}, "got dtype torch.int64"),
 ]
 
+SUBSETS: list[tuple[Any, Any, str]] = [
+    (torch.tensor([1, 2]), 1, "logits must be floating point, got dtype torch.int64"),
+    ([0.0, 1.0], 1, "logits must be a tensor, got list"),
+    (torch.tensor(0.0), 0, "needs a last dimension"),
+    (torch.zeros(2, 0), 0, "its shape is (2, 0)"),
+    (torch.zeros(3), 4, "k must be an integer from 0 to n = 3, the number of items; got 4"),
+    (torch.zeros(3), -1, "k must be an integer from 0 to n = 3, the number of items; got -1"),
+    (torch.zeros(3), 1.0, "k must be an integer from 0 to n = 3, the number of items; got 1.0"),
+    (torch.zeros(3), True, "k must be an integer from 0 to n = 3, the number of items; got True"),
+    (torch.zeros(3), None, "k must be an integer from 0 to n = 3, the number of items; got None"),
+    (torch.zeros(3), "2", "k must be an integer from 0 to n = 3, the number of items; got '2'"),
+    (torch.zeros(3), torch.tensor(2), "k must be one Python integer, got a tensor of shape ()"),
+    (
+        torch.zeros(2, 3),
+        torch.tensor([1, 2]),
+        "got a tensor of shape (2,). All rows of a law have one k",
+    ),
+    (
+        torch.tensor([[0.0, NAN, INF]]),
+        1,
+        "finite, or -inf for a masked item; 2 of 3 are not, the first nan at (0, 1)",
+    ),
+    (torch.tensor([INF, 0.0]), 1, "1 of 2 are not, the first inf at (0,)"),
+    (
+        torch.tensor([[0.0, 1.0, 2.0], [0.0, -INF, -INF], [-INF, -INF, -INF]]),
+        2,
+        "k = 2 items can't be chosen where fewer are unmasked: row (1,) has 1 logits above -inf "
+        "(2 of 3 rows have fewer than k). Unmask items or lower k.",
+    ),
+    (torch.tensor([-INF, 0.0]), 2, "fewer are unmasked: the row has 1 logits above -inf"),
+]
+SUBSET_LAWS: list[Any] = [hg.KSubset, hg.PlackettLuceSubset]
+
 
 @pytest.mark.parametrize(("law", "arguments", "message"), PARAMETERS)
 def test_bad_parameters(law: type, arguments: dict[str, Any], message: str) -> None:
@@ -75,3 +108,67 @@ def test_probabilities_that_miss_one_by_rounding_are_taken() -> None:
         torch.testing.assert_close(
             q.mean.double().sum(-1), torch.ones(20, dtype=torch.float64), atol=0.02, rtol=0
         )
+
+
+@pytest.mark.parametrize("law", SUBSET_LAWS)
+@pytest.mark.parametrize(("logits", "k", "message"), SUBSETS)
+def test_bad_subsets(law: Any, logits: Any, k: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        law(logits, k)
+
+
+@pytest.mark.parametrize("law", SUBSET_LAWS)
+def test_whatever_counts_as_an_integer_is_taken_for_k(law: Any) -> None:
+    class Index:
+        def __index__(self) -> int:
+            return 2
+
+    q = law(torch.zeros(3), Index())
+    assert type(q.k) is int
+    assert q.sample().sum() == 2
+
+
+@pytest.mark.parametrize("law", SUBSET_LAWS)
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ([1.0, 1.0, 0.0, 0.0], "vectors with 1 ones and 3 zeros; the row has 2 ones and 2 zeros"),
+        ([0.5, 0.5, 0.0, 0.0], "vectors with 1 ones and 3 zeros; the row has 0 ones and 2 zeros"),
+        ([2.0, -1.0, 0.0, 0.0], "the row has 0 ones and 2 zeros"),
+        ([NAN, 1.0, 0.0, 0.0], "the row has 1 ones and 2 zeros"),
+        ([[1.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0]], "row (1,) has 0 ones and 4 zeros"),
+        ([1.0, 0.0, 0.0], "expects values that end in (4,), got (3,)"),
+    ],
+)
+def test_values_that_are_not_k_hot_are_refused(law: Any, value: Any, message: str) -> None:
+    q = law(torch.zeros(4), 1)
+    with pytest.raises(ValueError, match=re.escape(f"{law.__name__} expects")) as caught:
+        q.log_prob(torch.tensor(value))
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("order", "message"),
+    [
+        (torch.tensor([0]), "order must hold k = 2 indices (int64) in its last dimension, got"),
+        (torch.tensor([0.0, 1.0]), "got torch.float32 of shape (2,)"),
+        (torch.tensor(1), "got torch.int64 of shape ()"),
+        (torch.tensor([[0, 1], [2, 2]]), "order must hold distinct indices from 0 to 3"),
+        (torch.tensor([0, 4]), "order must hold distinct indices from 0 to 3"),
+        (torch.tensor([-1, 2]), "order must hold distinct indices from 0 to 3"),
+    ],
+)
+def test_bad_orders(order: Any, message: str) -> None:
+    q = hg.PlackettLuceSubset(torch.zeros(4), 2)
+    for use in (q.log_prob_of_order, lambda x: q.conditional_noise_of_order(x, q.draw_noise())):
+        with pytest.raises(ValueError, match=re.escape(message)):
+            use(order)
+
+
+@pytest.mark.parametrize("law", SUBSET_LAWS)
+def test_values_of_subsets_are_not_looked_at_without_validation(law: Any) -> None:
+    q = law(torch.full((2,), NAN), 1, validate_args=False)
+    assert q.mean.isnan().all()
+    law(torch.zeros(2), 1, validate_args=False).log_prob(torch.tensor([0.5, 0.5]))
+    with pytest.raises(ValueError, match="k must be an integer from 0 to n = 2"):
+        law(torch.zeros(2), 3, validate_args=False)

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from distributions.subsets import product_law
 from stats import integral, unbiased
 from torch import Generator, Tensor
 from torch import distributions as td
@@ -97,6 +98,77 @@ def test_gradients_at_masks_are_zero() -> None:
     assert p_logits.grad.isfinite().all()
     assert q_logits.grad.isfinite().all()
     assert p_logits.grad[0] == q_logits.grad[0] == 0
+
+
+def subset_kl(p_logits: Tensor, q_logits: Tensor, k: int) -> Tensor:
+    """By the sum over all subsets."""
+    log_p, log_q = product_law(p_logits, k), product_law(q_logits, k)
+    ratio = torch.where(log_p > -INF, log_p - log_q, 0.0)
+    return (log_p.exp() * ratio).sum(0)
+
+
+@pytest.mark.parametrize("k", [0, 1, 3, 5, 6])
+def test_subsets(k: int, generator: Generator) -> None:
+    p_logits, q_logits = 3 * torch.randn(2, 4, 6, dtype=torch.float64, generator=generator)
+    for masks in ((), ((1, 5),), ((1, 5), (2, 0))):
+        if len(masks) and k == 6:
+            continue
+        for row, item in masks:
+            p_logits[row, item] = -INF
+            q_logits[row, item] = -INF
+        p, q = hg.KSubset(p_logits, k), hg.KSubset(q_logits, k)
+        expected = subset_kl(p_logits, q_logits, k)
+        torch.testing.assert_close(kl_divergence(p, q), expected, rtol=1e-11, atol=1e-11)
+        joint = kl_divergence(p.to_event(1), q.to_event(1))
+        torch.testing.assert_close(joint, expected.sum(), rtol=1e-11, atol=1e-11)
+        torch.testing.assert_close(kl_divergence(p, p), torch.zeros(4).double())
+        single = kl_divergence(
+            hg.KSubset(p_logits.float(), k), hg.KSubset(q_logits.float(), k)
+        )
+        torch.testing.assert_close(single.double(), expected, rtol=1e-5, atol=2e-5)
+        if 0 < k < 6:  # mutant: the other direction
+            assert not torch.allclose(kl_divergence(q, p), expected)
+
+
+def test_subsets_against_a_uniform_prior(generator: Generator) -> None:
+    q = hg.KSubset(torch.randn(4, 3, 6, dtype=torch.float64, generator=generator), 2)
+    prior = hg.KSubset(torch.zeros(6, dtype=torch.float64), 2)
+    expected = math.log(math.comb(6, 2)) - q.entropy()
+    torch.testing.assert_close(kl_divergence(q, prior), expected)
+    joint = kl_divergence(q.to_event(1), prior.expand((3,)).to_event(1))
+    torch.testing.assert_close(joint, expected.sum(-1))
+    half = hg.KSubset(torch.zeros(6, dtype=torch.bfloat16), 2)
+    assert kl_divergence(half, half).dtype == torch.bfloat16
+
+
+def test_subsets_with_different_masks() -> None:
+    full = torch.tensor([0.3, -1.0, 0.5, 2.0], dtype=torch.float64)
+    masked = full.index_fill(0, torch.tensor([1]), -INF)
+    p, q = hg.KSubset(masked, 2), hg.KSubset(full, 2)
+    assert kl_divergence(q, p) == INF
+    torch.testing.assert_close(kl_divergence(p, q), subset_kl(masked, full, 2))
+
+
+def test_subsets_gradient_at_masks_is_zero() -> None:
+    p_logits = torch.tensor([-INF, 0.0, 1.0, -0.5], requires_grad=True)
+    for mask in (-INF, 0.7):
+        q_logits = torch.tensor([mask, 1.0, 0.0, 0.2], requires_grad=True)
+        divergence = kl_divergence(hg.KSubset(p_logits, 2), hg.KSubset(q_logits, 2))
+        p_grad, q_grad = torch.autograd.grad(divergence, (p_logits, q_logits))
+        assert p_grad.isfinite().all()
+        assert q_grad.isfinite().all()
+        assert p_grad[0] == 0
+        assert (q_grad[0] == 0) == (mask == -INF)
+
+
+def test_subsets_of_other_sizes_are_refused() -> None:
+    q = hg.KSubset(torch.zeros(5), 2)
+    with pytest.raises(ValueError, match="needs the same k and n, got 2 of 5 and 3 of 5"):
+        kl_divergence(q, hg.KSubset(torch.zeros(5), 3))
+    with pytest.raises(ValueError, match="needs the same k and n, got 2 of 5 and 2 of 6"):
+        kl_divergence(q, hg.KSubset(torch.zeros(6), 2))
+    with pytest.raises(NotImplementedError):
+        kl_divergence(q, hg.PlackettLuceSubset(torch.zeros(5), 2))
 
 
 def binary_kl(p_logit: Tensor, p_tau: float, q_logit: Tensor, q_tau: float) -> Tensor:

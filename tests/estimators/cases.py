@@ -1,6 +1,7 @@
 """The lists that the estimators' suites run over, and laws whose randomness is given beforehand.
 
-A new estimator adds a line to ESTIMATORS, a new law a line to LAWS.
+A new estimator adds a line to ESTIMATORS, a new law a line to LAWS with the estimators that refuse
+it and what they say then. Every pair of the two lists is either served or refused.
 """
 
 import itertools
@@ -46,15 +47,37 @@ ESTIMATORS: dict[str, Callable[[Any], hg.Estimator]] = {
     "StraightThrough": lambda q: hg.StraightThrough(),
     "StraightThroughGumbelSoftmax": lambda q: hg.StraightThroughGumbelSoftmax(temperature=0.5),
     "ReinMax": lambda q: hg.ReinMax(temperature=1.2),
+    "RelaxedTopK": lambda q: hg.RelaxedTopK(temperature=0.5),
+    "IMLE": lambda q: hg.IMLE(step=2.0),
+    "IMLE(sum-of-gamma)": lambda q: hg.IMLE(step=2.0, noise="sum-of-gamma"),
+    "PerturbedMAP": lambda q: hg.PerturbedMAP(),
 }
+
+# what those say that don't serve a law, each with estimators that do
+NOT_K_OF_N = {
+    "RelaxedTopK": r"RelaxedTopK needs relax_top_k, .*serve it: .*\bGumbelSoftmax\b",
+    "IMLE(sum-of-gamma)": r"needs a law of k of n items, .*; got \w+\. Use noise=.law.",
+}
+NO_GUMBEL_REACHES_IT = {
+    "GumbelSoftmax": r"GumbelSoftmax needs draw_noise, relax, which KSubset .*: StraightThrough,",
+    "StraightThroughGumbelSoftmax": r"needs draw_noise, harden, relax, which KSubset doesn't have",
+    "ReinMax": r"ReinMax needs relax, tangent, which KSubset .*\bIMLE\b",
+    "RelaxedTopK": r"RelaxedTopK needs relax_top_k, which KSubset .*\bPerturbedMAP\b",
+}
+NO_TANGENT = {"ReinMax": r"ReinMax needs tangent, which PlackettLuceSubset .*\bRelaxedTopK\b"}
 
 
 @dataclass(frozen=True)
 class LawCase:
-    """A law over logits of shape `(*batch, *event)`; `masks` are logits that are fixed."""
+    """A law over logits of shape `(*batch, *event)`.
+
+    `refused` are the estimators that don't serve it, with their message; `masks` are logits that
+    are fixed.
+    """
 
     make: Callable[[Tensor], Any]
     event: tuple[int, ...]
+    refused: dict[str, str]
     masks: tuple[tuple[tuple[int, ...], float], ...] = ()
 
     def logits(
@@ -69,30 +92,66 @@ class LawCase:
 
 
 LAWS: dict[str, LawCase] = {
-    "Bernoulli": LawCase(lambda a: hg.Bernoulli(logits=a), ()),
-    "Bernoulli.to_event(1)": LawCase(lambda a: hg.Bernoulli(logits=a).to_event(1), (3,)),
-    "Bernoulli.to_event(1), masked": LawCase(
-        lambda a: hg.Bernoulli(logits=a).to_event(1), (3,), (((0,), -torch.inf), ((2,), torch.inf))
+    "Bernoulli": LawCase(lambda a: hg.Bernoulli(logits=a), (), NOT_K_OF_N),
+    "Bernoulli.to_event(1)": LawCase(
+        lambda a: hg.Bernoulli(logits=a).to_event(1), (3,), NOT_K_OF_N
     ),
-    "OneHotCategorical": LawCase(lambda a: hg.OneHotCategorical(logits=a), (3,)),
+    "Bernoulli.to_event(1), masked": LawCase(
+        lambda a: hg.Bernoulli(logits=a).to_event(1),
+        (3,),
+        NOT_K_OF_N,
+        (((0,), -torch.inf), ((2,), torch.inf)),
+    ),
+    "OneHotCategorical": LawCase(lambda a: hg.OneHotCategorical(logits=a), (3,), NOT_K_OF_N),
     "OneHotCategorical, masked": LawCase(
-        lambda a: hg.OneHotCategorical(logits=a), (4,), (((1,), -torch.inf),)
+        lambda a: hg.OneHotCategorical(logits=a), (4,), NOT_K_OF_N, (((1,), -torch.inf),)
     ),
     "OneHotCategorical.to_event(1)": LawCase(
-        lambda a: hg.OneHotCategorical(logits=a).to_event(1), (2, 3)
+        lambda a: hg.OneHotCategorical(logits=a).to_event(1), (2, 3), NOT_K_OF_N
     ),
     "OneHotCategorical.to_event(1), masked": LawCase(
-        lambda a: hg.OneHotCategorical(logits=a).to_event(1), (2, 3), (((0, 2), -torch.inf),)
+        lambda a: hg.OneHotCategorical(logits=a).to_event(1),
+        (2, 3),
+        NOT_K_OF_N,
+        (((0, 2), -torch.inf),),
     ),
 }
+for _name, _law, _refused in (
+    ("KSubset", hg.KSubset, NO_GUMBEL_REACHES_IT),
+    ("PlackettLuceSubset", hg.PlackettLuceSubset, NO_TANGENT),
+):
+    LAWS |= {
+        _name: LawCase(lambda a, law=_law: law(a, 2), (4,), _refused),
+        f"{_name}, masked": LawCase(
+            lambda a, law=_law: law(a, 2), (5,), _refused, (((1,), -torch.inf), ((4,), -torch.inf))
+        ),
+        f"{_name}.to_event(1)": LawCase(
+            lambda a, law=_law: law(a, 2).to_event(1), (2, 3), _refused, (((0, 2), -torch.inf),)
+        ),
+    }
+
+SERVED = [
+    (estimator, law)
+    for law in LAWS
+    for estimator in ESTIMATORS
+    if estimator not in LAWS[law].refused
+]
+REFUSED = [(estimator, law, why) for law in LAWS for estimator, why in LAWS[law].refused.items()]
 
 
-def _law() -> Any:
-    return LAWS["Bernoulli"].make(torch.zeros(()))
+def a_law_for(estimator: str) -> LawCase:
+    """One that it serves, with an event of one dimension."""
+    laws = (LAWS[law] for name, law in SERVED if name == estimator)
+    return next(law for law in laws if len(law.event) == 1)
 
 
-SAMPLING = [name for name, make in ESTIMATORS.items() if not isinstance(make(_law()), hg.Exact)]
-PATHWISE = [name for name, make in ESTIMATORS.items() if isinstance(make(_law()), hg.Pathwise)]
+def _is(cls: type) -> list[str]:
+    q = LAWS["Bernoulli"].make(torch.zeros(()))
+    return [name for name, make in ESTIMATORS.items() if isinstance(make(q), cls)]
+
+
+SAMPLING = [name for name in ESTIMATORS if name not in _is(hg.Exact)]
+PATHWISE = _is(hg.Pathwise)
 
 
 class Probe:
@@ -116,10 +175,10 @@ class Probe:
         return self.said[-1]
 
 
-def with_samples(law: type, logits: Tensor, samples: Tensor) -> Any:
+def with_samples(law: type, logits: Tensor, samples: Tensor, **options: Any) -> Any:
     """The law, which instead of sampling returns `samples`."""
     preset = type("Preset", (law,), {"sample": lambda self, shape=(), *, generator=None: samples})
-    return preset(logits=logits)
+    return preset(logits=logits, **options)
 
 
 def with_noise(law: type, logits: Tensor, noise: Tensor) -> Any:

@@ -11,7 +11,9 @@ from estimators.cases import (
     ESTIMATORS,
     LAWS,
     PATHWISE,
+    REFUSED,
     SAMPLING,
+    SERVED,
     Probe,
 )
 from torch import Tensor
@@ -20,8 +22,7 @@ import hotgrad as hg
 
 NUM_SAMPLES = 4
 
-every_estimator = pytest.mark.parametrize("estimator", ESTIMATORS)
-every_law = pytest.mark.parametrize("law", LAWS)
+every_pair = pytest.mark.parametrize(("estimator", "law"), SERVED)
 every_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=lambda dtype: str(dtype)[6:])
 every_batch = pytest.mark.parametrize("batch", BATCHES, ids=str)
 
@@ -56,8 +57,7 @@ class TestContract:
 
     @every_dtype
     @every_batch
-    @every_law
-    @every_estimator
+    @every_pair
     def test_value_and_gradients_are_finite_and_in_shape(
         self, value: Tensor, logits: Tensor, f: Probe, batch: tuple[int, ...], dtype: torch.dtype
     ) -> None:
@@ -73,8 +73,7 @@ class TestContract:
 
     @every_dtype
     @pytest.mark.parametrize("batch", [(5,)], ids=str)
-    @every_law
-    @every_estimator
+    @every_pair
     def test_f_is_asked_between_the_vertices_only_by_those_that_relax_it(
         self, value: Tensor, chosen: hg.Estimator, f: Probe
     ) -> None:
@@ -83,8 +82,7 @@ class TestContract:
 
     @pytest.mark.parametrize("dtype", [torch.float64], ids=str)
     @every_batch
-    @every_law
-    @every_estimator
+    @every_pair
     def test_f_is_called_once_for_as_many_values_as_announced(
         self, value: Tensor, chosen: hg.Estimator, q: Any, f: Probe, batch: tuple[int, ...]
     ) -> None:
@@ -93,8 +91,7 @@ class TestContract:
 
     @pytest.mark.parametrize("dtype", [torch.float64], ids=str)
     @every_batch
-    @every_law
-    @every_estimator
+    @every_pair
     def test_value_is_the_mean_of_f_and_f_gets_its_ordinary_gradient(
         self, estimator: str, value: Tensor, q: Any, f: Probe
     ) -> None:
@@ -107,8 +104,7 @@ class TestContract:
 
     @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16], ids=str)
     @pytest.mark.parametrize("batch", [(5,)], ids=str)
-    @every_law
-    @every_estimator
+    @every_pair
     def test_the_generator_decides_and_the_global_one_is_left_alone(
         self, estimator: str, logits: Tensor, q: Any, f: Probe, generator: torch.Generator
     ) -> None:
@@ -124,6 +120,10 @@ class TestContract:
         assert torch.equal(torch.random.get_rng_state(), before)
 
 
+def among(estimators: list[str]) -> list[tuple[str, str]]:
+    return [pair for pair in SERVED if pair[0] in estimators]
+
+
 def weights(estimator: str, q: Any) -> Tensor:
     """What each value of f counts: its state's probability, or 1 / S for a sample."""
     probs = q.log_prob(q.enumerate_support()).exp().detach()
@@ -131,8 +131,7 @@ def weights(estimator: str, q: Any) -> Tensor:
 
 
 @pytest.mark.usefixtures("forked_rng")
-@pytest.mark.parametrize("estimator", SAMPLING)
-@every_law
+@pytest.mark.parametrize(("estimator", "law"), among(SAMPLING))
 def test_without_a_generator_torchs_global_one_is_used(estimator: str, law: str) -> None:
     q = LAWS[law].make(LAWS[law].logits((50,)))
     f = Probe(q, torch.float64)
@@ -144,9 +143,8 @@ def test_without_a_generator_torchs_global_one_is_used(estimator: str, law: str)
 
 
 @pytest.mark.parametrize("sample_shape", [(), (7,), (2, 3)], ids=str)
-@pytest.mark.parametrize("estimator", PATHWISE)
+@pytest.mark.parametrize(("estimator", "law"), among(PATHWISE))
 @every_dtype
-@every_law
 def test_pathwise_estimators_are_layers(
     estimator: str,
     law: str,
@@ -154,12 +152,13 @@ def test_pathwise_estimators_are_layers(
     sample_shape: tuple[int, ...],
     generator: torch.Generator,
 ) -> None:
-    logits = LAWS[law].logits((5,), dtype)
+    # so many elements that not every sample and finite difference is at rest
+    logits = LAWS[law].logits((50,), dtype)
     q = LAWS[law].make(logits)
     chosen = ESTIMATORS[estimator](q)
     assert isinstance(chosen, hg.Pathwise)
     z = chosen.sample(q, sample_shape, generator=generator.clone_state())
-    assert z.shape == (*sample_shape, 5, *q.event_shape)
+    assert z.shape == (*sample_shape, 50, *q.event_shape)
     assert z.dtype == dtype
     assert ((z == 0) | (z == 1)).all() == (not chosen.relaxes_f)
     assert torch.equal(z, chosen.sample(q, sample_shape, generator=generator))
@@ -185,7 +184,9 @@ TORCH_LAWS = {
 
 
 @pytest.mark.parametrize("law", TORCH_LAWS)
-@every_estimator
+@pytest.mark.parametrize(
+    "estimator", [name for name, law in SERVED if law == "OneHotCategorical.to_event(1)"]
+)
 def test_torchs_own_laws_give_the_same_as_ours(
     law: str, estimator: str, generator: torch.Generator
 ) -> None:
@@ -230,6 +231,26 @@ class WithMean(SampledOnly):
         return self.inner.mean
 
 
+@pytest.mark.parametrize("events", [0, 1], ids=["alone", "to_event"])
+@pytest.mark.parametrize(("estimator", "law", "why"), REFUSED)
+def test_a_pairing_on_the_list_is_refused(estimator: str, law: str, why: str, events: int) -> None:
+    q = LAWS[law].make(LAWS[law].logits((3,))).to_event(events)
+    with pytest.raises(NotImplementedError, match=why):
+        hg.expectation(Probe(q, torch.float64), q, ESTIMATORS[estimator](q), num_samples=2)
+
+
+@pytest.mark.parametrize("law", LAWS)
+def test_a_refusal_names_all_that_serve_the_law_and_none_that_does_not(law: str) -> None:
+    # each class once; what an option of its asks for beside is another matter
+    served = {estimator for estimator, other in SERVED if other == law}
+    q = LAWS[law].make(LAWS[law].logits())
+    refused = next(name for name in LAWS[law].refused if name != "IMLE(sum-of-gamma)")
+    with pytest.raises(NotImplementedError) as refusal:
+        hg.expectation(Probe(q, torch.float64), q, ESTIMATORS[refused](q))
+    named = str(refusal.value).partition("serve it: ")[2].rstrip(".").split(", ")
+    assert set(named) == {name.partition("(")[0] for name in served}
+
+
 PAIRINGS = [
     (SampledOnly, hg.Exact(), r"Exact needs enumerate_support, which SampledOnly .*ScoreFunction"),
     (SampledOnly, hg.ScoreFunction(), None),
@@ -237,6 +258,8 @@ PAIRINGS = [
     (SampledOnly, hg.StraightThrough(), "StraightThrough needs mean, .*: ScoreFunction.$"),
     (SampledOnly, hg.StraightThroughGumbelSoftmax(), "needs draw_noise, harden, relax, which"),
     (SampledOnly, hg.ReinMax(), "ReinMax needs mean, relax, tangent, which SampledOnly"),
+    (SampledOnly, hg.IMLE(), "IMLE needs perturb, argmax, which SampledOnly"),
+    (SampledOnly, hg.PerturbedMAP(), "PerturbedMAP needs perturb_with_slope, argmax, mode, which"),
     (WithMean, hg.StraightThrough(), None),
     (WithMean, hg.GumbelSoftmax(), "serve it: .*StraightThrough"),
     (WithMean, hg.GumbelSoftmax(), "serve it: .*ScoreFunction"),

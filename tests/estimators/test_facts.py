@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from estimators.cases import ESTIMATORS, LAWS, PATHWISE
+from estimators.cases import ESTIMATORS, LAWS, PATHWISE, a_law_for
 from torch import Generator, Tensor
 
 import hotgrad as hg
@@ -20,9 +20,12 @@ FACTS = {
     hg.StraightThrough: (False, False, True),
     hg.StraightThroughGumbelSoftmax: (False, False, True),
     hg.ReinMax: (False, False, True),
+    hg.RelaxedTopK: (False, True, True),
+    hg.IMLE: (False, False, True),
+    hg.PerturbedMAP: (False, False, True),
 }
 CLASSES = list(hg.estimators.ESTIMATORS.values())
-TEMPERED = [hg.GumbelSoftmax, hg.StraightThroughGumbelSoftmax, hg.ReinMax]
+TEMPERED = [hg.GumbelSoftmax, hg.StraightThroughGumbelSoftmax, hg.ReinMax, hg.RelaxedTopK]
 
 
 @pytest.mark.parametrize("cls", CLASSES)
@@ -48,14 +51,14 @@ def test_f_need_not_be_differentiable_where_that_is_said(
 
 @pytest.mark.parametrize("estimator", PATHWISE)
 def test_f_must_be_differentiable_where_that_is_said(estimator: str) -> None:
-    q = LAWS["Bernoulli.to_event(1)"].make(LAWS["Bernoulli.to_event(1)"].logits((50,)))
+    q = a_law_for(estimator).make(a_law_for(estimator).logits((50,)))
     chosen = ESTIMATORS[estimator](q)
     assert chosen.differentiates_f
     value = hg.expectation(lambda z: (z.sum(-1) > 1).to(z.dtype), q, chosen, num_samples=2)
     assert not value.requires_grad
 
 
-@pytest.mark.parametrize("cls", [hg.Exact, hg.StraightThrough, *TEMPERED])
+@pytest.mark.parametrize("cls", [hg.Exact, hg.StraightThrough, hg.IMLE, hg.PerturbedMAP, *TEMPERED])
 def test_stateless_estimators_are_frozen_values(cls: Any) -> None:
     estimator = cls()
     assert estimator == cls()
@@ -97,6 +100,22 @@ def test_temperatures_are_checked_when_the_estimator_is_made(
         dataclasses.replace(cls(), temperature=temperature)
 
 
+@pytest.mark.parametrize("value", [0, -1.0, math.nan, math.inf, "1", True, None])
+@pytest.mark.parametrize(("cls", "name"), [(hg.IMLE, "step"), (hg.PerturbedMAP, "scale")])
+def test_sizes_are_checked_when_the_estimator_is_made(cls: Any, name: str, value: Any) -> None:
+    with pytest.raises(ValueError, match=f"{name} must be a positive, finite number, got"):
+        cls(value)
+    with pytest.raises(ValueError, match=f"{name} must be a positive, finite number, got"):
+        dataclasses.replace(cls(), **{name: value})
+
+
+def test_imles_noise_is_checked_when_it_is_made() -> None:
+    with pytest.raises(
+        ValueError, match=r"Unknown noise 'sum-of-gama'\. Did you mean sum-of-gamma"
+    ):
+        hg.IMLE(noise="sum-of-gama")
+
+
 @pytest.mark.parametrize("budget", [0, -1, 2.0, True, None])
 def test_exacts_budget_is_checked_when_it_is_made(budget: Any) -> None:
     with pytest.raises(ValueError, match="budget must be an integer of at least 1, got"):
@@ -105,19 +124,30 @@ def test_exacts_budget_is_checked_when_it_is_made(budget: Any) -> None:
 
 @pytest.mark.parametrize(
     ("cls", "moved"),
-    [(hg.GumbelSoftmax, True), (hg.StraightThroughGumbelSoftmax, True), (hg.ReinMax, False)],
+    [
+        (hg.GumbelSoftmax, True),
+        (hg.StraightThroughGumbelSoftmax, True),
+        (hg.ReinMax, False),
+        (hg.RelaxedTopK, True),
+    ],
 )
 @pytest.mark.parametrize("shape", [(), (5, 1)], ids=str)
 def test_a_temperature_may_be_a_tensor(
     cls: Any, moved: bool, shape: tuple[int, ...], generator: Generator
 ) -> None:
     logits = LAWS["OneHotCategorical"].logits((5,))
+    # one of three is a category too
+    law = (
+        hg.PlackettLuceSubset(logits, 1)
+        if cls is hg.RelaxedTopK
+        else hg.OneHotCategorical(logits=logits)
+    )
     temperature = torch.full(shape, 0.5, dtype=torch.float64, requires_grad=True)
     results = []
     for given in (0.5, temperature):
         value = hg.expectation(
             lambda z: (z @ torch.tensor([1.0, 2.0, 5.0]).double()).square(),
-            hg.OneHotCategorical(logits=logits),
+            law,
             cls(given),
             num_samples=3,
             generator=generator.clone_state(),

@@ -13,7 +13,12 @@ def test_a_name_gives_its_class(name: str) -> None:
 
 @pytest.mark.parametrize("name", ESTIMATORS)
 def test_it_is_known_which_estimators_have_a_temperature(name: str) -> None:
-    with_temperature = {"gumbel-softmax", "straight-through-gumbel-softmax", "reinmax"}
+    with_temperature = {
+        "gumbel-softmax",
+        "straight-through-gumbel-softmax",
+        "reinmax",
+        "relaxed-top-k",
+    }
     assert has_temperature(ESTIMATORS[name]) == (name in with_temperature)
 
 

@@ -238,3 +238,34 @@ def test_compiled_law() -> None:
     assert not law_fits(gumbel[:10].repeat(100_000), gumbel_cdf)  # mutant: ten numbers for all
     pairs = [gumbel[offset::2][:400_000] for offset in (0, 1)]
     assert cells_fit(quantile_pairs(*pairs), torch.full((64,), 1 / 64))
+
+
+def test_uniforms(generator: torch.Generator) -> None:
+    u = ops.draw_uniform((1000, 1000), generator=generator)
+    assert u.dtype == torch.float64
+    assert law_fits(u, lambda x: x)
+    assert not law_fits(u.pow(1.01), lambda x: x)  # mutant
+    # the same words for the same seed, whatever the global state
+    before = torch.get_rng_state()
+    first, again, other = (
+        ops.draw_uniform((3, 5), generator=torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)
+    )
+    assert torch.equal(torch.get_rng_state(), before)
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+    for shape in ((), (0,), (3, 0), (2, 3, 5)):
+        assert ops.draw_uniform(shape).shape == shape
+
+
+def test_no_word_gives_a_uniform_of_0_or_1(monkeypatch: pytest.MonkeyPatch) -> None:
+    top = 2**63
+    extremes = [-top, -top + 1, -top + 4095, -top + 4096, -1, 0, top - 4097, top - 4096, top - 1]
+    patch_bits(monkeypatch, lambda _: torch.tensor(extremes, dtype=torch.int64))
+    u = ops.draw_uniform((len(extremes),))
+    assert bool(((u > 0) & (u < 1)).all())
+    assert bool((u.diff() >= 0).all())
+    torch.testing.assert_close(u, torch.tensor(extremes).double() / 2 / top + 0.5)
+    assert u[0] == 1 - u[-1] == 2.0**-53
+    assert u[3] == 3 * u[0]
+    # mutant: one bit more leaves no room for the half that keeps the lowest above 0
+    assert (torch.tensor(-top) >> 11).double() + (2.0**52 + 0.5) == 0

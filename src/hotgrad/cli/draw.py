@@ -1,7 +1,7 @@
 """`hotgrad draw`: samples of a choice on the terminal, hard or relaxed."""
 
 import json
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 import typer
@@ -11,7 +11,7 @@ from torch import Tensor
 from hotgrad import distributions
 from hotgrad.cli.progress import console
 from hotgrad.estimators import GumbelSoftmax
-from hotgrad.ops.checks import check_count
+from hotgrad.ops.checks import check_count, check_subset_size
 
 BAR = 12
 MAX_BARS = 4
@@ -37,21 +37,30 @@ def draw(
     bits: Annotated[
         bool, typer.Option("--bits", help="Independent bits instead of one category.")
     ] = False,
+    m: Annotated[
+        int | None,
+        typer.Option("--m", help="m-hot vectors: m categories without replacement.", metavar="M"),
+    ] = None,
     seed: Annotated[
         int | None, typer.Option(help="For the same samples again.", min=0, max=2**63 - 1)
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")] = False,
 ) -> None:
-    """Draw one-hot vectors (or bits) and look at them.
+    """Draw one-hot vectors (or bits, or m-hot vectors) and look at them.
 
-    Try `hotgrad draw --probs 0.5,0.3,0.2 -n 5`, then add `--temperature 0.5`.
+    Try `hotgrad draw --probs 0.5,0.3,0.2 -n 5`, then add `--temperature 0.5`, or `--m 2`.
     """
     check_count(count, "--count")
     if (probs is None) == (logits is None):
         raise ValueError("Give either --probs or --logits, such as --probs 0.5,0.3,0.2.")
-    law = distributions.Bernoulli if bits else distributions.OneHotCategorical
+    if bits and m is not None:
+        raise ValueError("Give either --bits or --m: bits have no fixed number of ones.")
     name, text = ("probs", probs) if probs is not None else ("logits", logits)
-    q = law(**{name: _numbers(name, str(text))}, validate_args=True)
+    law = distributions.Bernoulli if bits else distributions.OneHotCategorical
+    q: Any = law(**{name: _numbers(name, str(text))}, validate_args=True)
+    if m is not None:
+        check_subset_size(m, q.event_shape[0], "--m")
+        q = distributions.PlackettLuceSubset(q.logits, m, validate_args=True)
     generator = torch.Generator()
     if seed is None:
         generator.seed()
@@ -63,14 +72,14 @@ def draw(
         samples = GumbelSoftmax(temperature).sample(q, (count,), generator=generator)
     if as_json:
         record = {
-            "law": law.__name__,
+            "law": type(q).__name__,
             "mean": q.mean.tolist(),
             "temperature": temperature,
             "samples": samples.tolist(),
         }
         typer.echo(json.dumps(record))
     else:
-        console.print(_table(q.mean, samples, temperature))
+        console.print(_table(q.mean, samples, temperature, 1 if m is None else m))
 
 
 def _numbers(name: str, text: str) -> Tensor:
@@ -82,17 +91,18 @@ def _numbers(name: str, text: str) -> Tensor:
         ) from None
 
 
-def _table(mean: Tensor, samples: Tensor, temperature: float | None) -> Table:
+def _table(mean: Tensor, samples: Tensor, temperature: float | None, chosen: int) -> Table:
     kind = "hard" if temperature is None else f"relaxed at temperature {temperature:g}"
     table = Table(title=f"{len(samples)} samples, {kind}")
     table.add_column("", justify="right")
     if len(mean) > MAX_BARS:
         table.add_column(f"{len(mean)} values", overflow="fold")
-        table.add_column("largest", justify="right")
+        table.add_column("largest", justify="right" if chosen == 1 else "left")
         named = [("p", mean), *((str(i), sample) for i, sample in enumerate(samples, 1))]
         for name, values in [*named, ("mean", samples.mean(0))]:
             blocks = "".join(BLOCKS[round(value * 8)] for value in values.tolist())
-            table.add_row(name, blocks, str(int(values.argmax())), end_section=name == "p")
+            largest = ", ".join(str(i) for i in sorted(values.topk(chosen).indices.tolist()))
+            table.add_row(name, blocks, largest, end_section=name == "p")
         return table
     for probability in mean.tolist():
         table.add_column(f"p = {probability:.4g}", min_width=BAR)

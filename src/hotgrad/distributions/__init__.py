@@ -9,7 +9,9 @@ from hotgrad.distributions.concrete import Concrete
 from hotgrad.distributions.gumbel import Gumbel
 from hotgrad.distributions.hard_concrete import HardConcrete
 from hotgrad.distributions.independent import Independent
+from hotgrad.distributions.k_subset import KSubset
 from hotgrad.distributions.kl import monte_carlo_kl
+from hotgrad.distributions.plackett_luce import PlackettLuceSubset
 
 __all__ = [
     "Bernoulli",
@@ -18,7 +20,9 @@ __all__ = [
     "Gumbel",
     "HardConcrete",
     "Independent",
+    "KSubset",
     "OneHotCategorical",
+    "PlackettLuceSubset",
     "RelaxedSample",
     "as_law",
     "monte_carlo_kl",

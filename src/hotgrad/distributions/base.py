@@ -11,6 +11,14 @@ logits and taking an argmax it also has
 - `tangent(point)`: a tensor whose gradient to the logits is that of the mean, taken at the law with
   mean `point`.
 
+Where the best state for any scores is found, it has
+
+- `argmax(scores)`: the state z with the largest <scores, z>,
+- `perturb(sample_shape)`: logits plus noise, differentiable in the logits, whose argmax follows the
+  law or comes close to it,
+- `perturb_with_slope(sample_shape, scale)`: the same with the slope of the noise's -log density,
+- `relax_top_k(scores, temperature)`: for laws of the k largest scores, those relaxed.
+
 Estimators name the methods they need, so a new law is served by every estimator that its methods
 allow.
 """

@@ -62,7 +62,7 @@ class Bernoulli(EventMixin, TorchBernoulli):
     @property
     def mode(self) -> Tensor:
         """The likelier bit; 0 at even odds."""
-        return ops.threshold(self.logits, self.logits.dtype)
+        return self.argmax(self.logits)
 
     def sample(self, sample_shape: Any = (), *, generator: torch.Generator | None = None) -> Tensor:
         """Exact bits of shape `sample_shape + batch_shape`."""
@@ -105,9 +105,30 @@ class Bernoulli(EventMixin, TorchBernoulli):
             generator=generator,
         )
 
+    def argmax(self, scores: Tensor) -> Tensor:
+        """The bits z with the largest <scores, z>: 1 where a score is positive."""
+        return ops.threshold(scores, self.logits.dtype)
+
     def harden(self, noise: Tensor) -> Tensor:
         """The bits that the noise leads to."""
-        return ops.threshold(self.logits.detach() + noise, self.logits.dtype)
+        return self.argmax(self.logits.detach() + noise)
+
+    def perturb(
+        self, sample_shape: Any = (), *, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """Logits plus logistic noise: scores whose argmax follows this law."""
+        return self.logits + self.draw_noise(sample_shape, generator=generator)
+
+    def perturb_with_slope(
+        self,
+        sample_shape: Any = (),
+        scale: float = 1.0,
+        *,
+        generator: torch.Generator | None = None,
+    ) -> ops.Perturbed:
+        """Logits plus `scale` times logistic noise, and the slope of its -log density."""
+        noise = self.draw_noise(sample_shape, generator=generator)
+        return ops.perturbed_by_logistic(self.logits, noise, scale)
 
     def relax(self, noise: Tensor | float, temperature: float | Tensor) -> Tensor:
         """The binary Concrete sample of this noise; with zero noise, the mean at a temperature."""

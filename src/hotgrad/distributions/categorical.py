@@ -86,7 +86,7 @@ class OneHotCategorical(EventMixin, TorchOneHotCategorical):
     @property
     def mode(self) -> Tensor:
         """The likeliest category; the first of equals."""
-        return ops.one_hot_argmax(self._scores, self._scores.dtype)
+        return self.argmax(self._scores)
 
     @property
     def param_shape(self) -> torch.Size:
@@ -130,9 +130,30 @@ class OneHotCategorical(EventMixin, TorchOneHotCategorical):
             generator=generator,
         )
 
+    def argmax(self, scores: Tensor) -> Tensor:
+        """The one-hot vector z with the largest <scores, z>; the first of equals."""
+        return ops.one_hot_argmax(scores, self._scores.dtype)
+
     def harden(self, noise: Tensor) -> Tensor:
         """The one-hot vector that the noise leads to (Gumbel-max)."""
-        return ops.one_hot_argmax(self._scores.detach() + noise, self._scores.dtype)
+        return self.argmax(self._scores.detach() + noise)
+
+    def perturb(
+        self, sample_shape: Any = (), *, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """Logits plus Gumbel noise: scores whose argmax follows this law."""
+        return self._scores + self.draw_noise(sample_shape, generator=generator)
+
+    def perturb_with_slope(
+        self,
+        sample_shape: Any = (),
+        scale: float = 1.0,
+        *,
+        generator: torch.Generator | None = None,
+    ) -> ops.Perturbed:
+        """Logits plus `scale` times Gumbel noise, and the slope of its -log density."""
+        noise = self.draw_noise(sample_shape, generator=generator)
+        return ops.perturbed_by_gumbel(self._scores, noise, scale)
 
     def relax(self, noise: Tensor | float, temperature: float | Tensor) -> Tensor:
         """The Concrete sample of this noise; with zero noise, the mean at a temperature."""

@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 from torch.distributions import Independent as TorchIndependent
 
+from hotgrad import ops
 from hotgrad.distributions import base
 
 
@@ -105,6 +106,30 @@ class Independent(EventMixin, TorchIndependent[Distribution]):
     ) -> Tensor:
         """The law's noise."""
         return self.law.draw_noise(sample_shape, generator=generator)
+
+    def argmax(self, scores: Tensor) -> Tensor:
+        """The state with the largest inner product with the scores: each part's own."""
+        return self.law.argmax(scores)
+
+    def perturb(
+        self, sample_shape: Any = (), *, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """The law's logits plus noise."""
+        return self.law.perturb(sample_shape, generator=generator)
+
+    def perturb_with_slope(
+        self,
+        sample_shape: Any = (),
+        scale: float = 1.0,
+        *,
+        generator: torch.Generator | None = None,
+    ) -> ops.Perturbed:
+        """The law's logits plus noise, and the slope of the noise's -log density."""
+        return self.law.perturb_with_slope(sample_shape, scale, generator=generator)
+
+    def relax_top_k(self, scores: Tensor, temperature: float | Tensor) -> Tensor:
+        """The relaxed k-hot vectors of the scores."""
+        return self.law.relax_top_k(scores, temperature)
 
     def harden(self, noise: Tensor) -> Tensor:
         """The hard sample that the noise leads to."""

@@ -18,6 +18,7 @@ from hotgrad.distributions.binary_concrete import BinaryConcrete
 from hotgrad.distributions.categorical import OneHotCategorical
 from hotgrad.distributions.concrete import Concrete
 from hotgrad.distributions.independent import Independent
+from hotgrad.distributions.k_subset import KSubset
 from hotgrad.ops import checks
 
 Relaxed = Concrete | BinaryConcrete | Independent
@@ -46,6 +47,27 @@ def _kl_bernoulli(p: Bernoulli, q: TorchBernoulli) -> Tensor:
     one = _weighted_log_ratio(F.logsigmoid(p.logits), F.logsigmoid(q.logits))
     zero = _weighted_log_ratio(F.logsigmoid(-p.logits), F.logsigmoid(-q.logits))
     return one + zero
+
+
+@register_kl(KSubset, KSubset)  # type: ignore[untyped-decorator]
+def _kl_k_subset(p: KSubset, q: KSubset) -> Tensor:
+    """That of the independent bits at p's marginals, less the log-ratio of their counts."""
+    if p.k != q.k or p.event_shape != q.event_shape:
+        raise ValueError(
+            "The KL divergence between KSubset laws needs the same k and n, got "
+            f"{p.k} of {p.event_shape[0]} and {q.k} of {q.event_shape[0]}."
+        )
+    dtype = torch.promote_types(p.logits.dtype, q.logits.dtype)
+    odds_p, count_p = p.log_odds_and_log_prob_of_k()
+    odds_q, count_q = q.log_odds_and_log_prob_of_k()
+    mean = p.marginals()
+    if _plain(odds_p) and _plain(odds_q):
+        chosen = mean * (odds_p - odds_q)
+        bits = chosen + F.logsigmoid(-odds_p) - F.logsigmoid(-odds_q)
+        return (bits.sum(-1) - count_p + count_q).to(dtype)
+    chosen = mean * torch.where(mean == 0, 0.0, F.logsigmoid(odds_p) - F.logsigmoid(odds_q))
+    left_out = (1 - mean) * (F.logsigmoid(-odds_p) - F.logsigmoid(-odds_q))
+    return ((chosen + left_out).sum(-1) - count_p + count_q).to(dtype)
 
 
 def _weighted_log_ratio(log_p: Tensor, log_q: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
+from torch.distributions import Distribution
 
 Function = Callable[[Tensor], Tensor]
 """f: `(num_samples, *batch, *event) -> (num_samples, *batch)`."""
@@ -60,3 +61,21 @@ class Pathwise(Estimator):
     ) -> Tensor:
         """The mean of f at samples that carry the gradient."""
         return f(self.sample(q, (num_samples,), generator=generator)).mean(0)
+
+
+def missing_methods(estimator: Any, law: Any) -> list[str]:
+    """The methods that an estimator calls and a law hasn't; either is an object or a class.
+
+    Of a law of independent parts, give the law inside: `q.law`.
+
+    Example:
+        >>> hg.estimators.missing_methods(hg.RelaxedTopK, hg.Bernoulli)
+        ['relax_top_k']
+    """
+    cls = law if isinstance(law, type) else type(law)
+    # torch's base class has some of the names, and only raises in them
+    return [
+        name
+        for name in getattr(estimator, "requires", ())
+        if getattr(cls, name, None) in (None, getattr(Distribution, name, None))
+    ]

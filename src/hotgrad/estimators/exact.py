@@ -15,7 +15,8 @@ class Exact(Estimator):
     r"""$\nabla_\phi \sum_z q_\phi(z) f(z)$, summed over the whole support.
 
     No bias and no variance, at the cost of one evaluation of f per state; `num_samples` doesn't
-    matter. For supports within the budget, and as the answer that other estimators are measured by.
+    matter. For supports within the budget (k of n items have C(n, k) states), and as the answer
+    that other estimators are measured by.
 
     Args:
         budget: the most states that it will enumerate.

@@ -4,7 +4,8 @@ import dataclasses
 
 from hotgrad.estimators.base import Estimator
 from hotgrad.estimators.exact import Exact
-from hotgrad.estimators.relaxed import GumbelSoftmax
+from hotgrad.estimators.perturb_and_map import IMLE, PerturbedMAP
+from hotgrad.estimators.relaxed import GumbelSoftmax, RelaxedTopK
 from hotgrad.estimators.score_function import Baseline, ScoreFunction
 from hotgrad.estimators.straight_through import (
     ReinMax,
@@ -18,6 +19,9 @@ ESTIMATORS: dict[str, type[Estimator]] = {
     "straight-through": StraightThrough,
     "straight-through-gumbel-softmax": StraightThroughGumbelSoftmax,
     "reinmax": ReinMax,
+    "relaxed-top-k": RelaxedTopK,
+    "imle": IMLE,
+    "perturbed-map": PerturbedMAP,
     "score-function": ScoreFunction,
     "exact": Exact,
 }

@@ -15,10 +15,11 @@ from hotgrad.ops import checks
 class GumbelSoftmax(Pathwise):
     r"""$\frac{1}{S} \sum_s \nabla_\phi f(y_s)$, $y_s$ = softmax((logits + noise) / temperature).
 
-    For bits the binary Concrete, $\sigma((\mathrm{logits} + \mathrm{logistic}) / \tau)$. An
-    unbiased gradient of another objective, the one whose z is relaxed: biased for the discrete one,
-    and the value is biased too. A low temperature lessens the bias and raises the variance. S
-    evaluations of f, which must be differentiable between the vertices.
+    For bits the binary Concrete, $\sigma((\mathrm{logits} + \mathrm{logistic}) / \tau)$; for
+    `PlackettLuceSubset` the largest, entry by entry, of k relaxed one-hot vectors, one for each
+    item drawn. An unbiased gradient of another objective, the one whose z is relaxed: biased for
+    the discrete one, and the value is biased too. A low temperature lessens the bias and raises the
+    variance. S evaluations of f, which must be differentiable between the vertices.
 
     Args:
         temperature: positive; a number, or a tensor that broadcasts against the logits (learnable
@@ -57,4 +58,58 @@ class GumbelSoftmax(Pathwise):
         q = as_law(q)
         noise = q.draw_noise(sample_shape, generator=generator)
         relaxed: Tensor = q.relax(noise, self.temperature)
+        return relaxed
+
+
+@dataclass(frozen=True)
+class RelaxedTopK(Pathwise):
+    r"""$\frac{1}{S} \sum_s \nabla_\phi f(v_s)$, $v_s$ the sum of k successive softmaxes.
+
+    $$a^j = \mathrm{softmax}(\alpha^j / \tau), \quad \alpha^{j+1} = \alpha^j + \log(1 - a^j),
+    \quad v = \sum_{j=1}^k a^j,$$
+
+    from $\alpha^1$ = logits + Gumbel noise, for subsets that are the k largest of such scores:
+    `PlackettLuceSubset`. The entries of v lie in [0, 1] and sum to k; `hotgrad.ops.relaxed_top_k`
+    says what keeps them there. An unbiased gradient of another objective, the one whose z is
+    relaxed: biased for the discrete one, and the value is biased too. A low temperature lessens the
+    bias and raises the variance. S evaluations of f, which must be differentiable between the
+    vertices; time and memory grow with k.
+
+    Args:
+        temperature: positive; a number, or a tensor that broadcasts against the logits (learnable
+            if it requires a gradient).
+
+    Raises:
+        ValueError: a temperature that isn't positive.
+
+    Example:
+        >>> q = hg.PlackettLuceSubset(torch.zeros(5), 2)
+        >>> v = hg.RelaxedTopK(temperature=0.5).sample(q, (7,))
+        >>> v.shape, bool((v.sum(-1) - 2).abs().max() < 1e-5)
+        (torch.Size([7, 5]), True)
+
+    Reference: Reparameterizable Subset Sampling via Continuous Relaxations (Xie, Ermon, 2019),
+    Algorithm 2, https://arxiv.org/abs/1901.10517
+    """
+
+    temperature: float | Tensor = 1.0
+
+    unbiased = False
+    relaxes_f = True
+    requires = ("perturb", "relax_top_k")
+
+    def __post_init__(self) -> None:
+        checks.check_temperature(self.temperature)
+
+    def sample(
+        self,
+        q: Any,
+        sample_shape: tuple[int, ...] = (),
+        *,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        """Relaxed k-hot vectors of shape `sample_shape + batch_shape + event_shape`."""
+        q = as_law(q)
+        scores = q.perturb(sample_shape, generator=generator)
+        relaxed: Tensor = q.relax_top_k(scores, self.temperature)
         return relaxed

@@ -14,9 +14,10 @@ Baseline = NoBaseline | LeaveOneOut | MovingAverage | Learned
 class ScoreFunction(Estimator, nn.Module):
     r"""$\frac{1}{S} \sum_s (f(z_s) - b_s) \nabla_\phi \log q_\phi(z_s)$, also called REINFORCE.
 
-    Unbiased for any f, also one that isn't differentiable. Its variance depends on the baseline b:
-    with `LeaveOneOut` (the default) it needs two samples or more and is a good first choice; with
-    `NoBaseline` it is large. S evaluations of f. A module, since a baseline may learn.
+    Unbiased for any f, also one that isn't differentiable, and for any law that can be sampled and
+    scored, subsets of either kind too. Its variance depends on the baseline b: with `LeaveOneOut`
+    (the default) it needs two samples or more and is a good first choice; with `NoBaseline` it is
+    large. S evaluations of f. A module, since a baseline may learn.
 
     Args:
         baseline: `LeaveOneOut()`, `NoBaseline()`, `MovingAverage()` or `Learned(module)`; or any

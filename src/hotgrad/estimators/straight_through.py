@@ -17,7 +17,8 @@ class StraightThrough(Pathwise):
     r"""$\frac{1}{S} \sum_s \nabla_\phi \langle \nabla f(z_s), \mathbb{E}_q[z] \rangle$.
 
     The sample has the mean's gradient. Exact for f that is linear in z, biased otherwise; low
-    variance; S evaluations of f, at hard samples only.
+    variance; S evaluations of f, at hard samples only. On `KSubset`, whose samples and marginals
+    are exact, this is the SIMPLE estimator.
 
     Example:
         >>> q = hg.Bernoulli(logits=torch.zeros(5, requires_grad=True)).to_event(1)
@@ -26,7 +27,9 @@ class StraightThrough(Pathwise):
         (True, True)
 
     Reference: Estimating or Propagating Gradients Through Stochastic Neurons for Conditional
-    Computation (Bengio, Léonard, Courville, 2013), https://arxiv.org/abs/1308.3432
+    Computation (Bengio, Léonard, Courville, 2013), https://arxiv.org/abs/1308.3432; SIMPLE: A
+    Gradient Estimator for k-Subset Sampling (Ahmed, Zeng, Niepert, Van den Broeck, 2023),
+    https://arxiv.org/abs/2210.01941
     """
 
     unbiased = False
@@ -49,8 +52,9 @@ class StraightThrough(Pathwise):
 class StraightThroughGumbelSoftmax(Pathwise):
     r"""$\frac{1}{S} \sum_s \nabla_\phi \langle \nabla f(z_s), y_s \rangle$.
 
-    z and the relaxed y come from the same noise. Biased, also for linear f; S evaluations of f, at
-    hard samples only. A low temperature lessens the bias and raises the variance.
+    z and the relaxed y come from the same noise; for `PlackettLuceSubset` y is the relaxed k-hot
+    vector of `GumbelSoftmax`. Biased, also for linear f; S evaluations of f, at hard samples only.
+    A low temperature lessens the bias and raises the variance.
 
     Args:
         temperature: positive; a number, or a tensor that broadcasts against the logits.

@@ -5,26 +5,55 @@ floor is a deterministic function of (logits, noise) and can be tested by summin
 over its noise.
 """
 
+from hotgrad.ops import k_of_n
 from hotgrad.ops.conditional import gumbel_given_outcome, logistic_given_outcome
-from hotgrad.ops.harden import one_hot_argmax, straight_through, threshold
-from hotgrad.ops.noise import draw_gumbel, draw_logistic
+from hotgrad.ops.harden import k_hot, one_hot_argmax, straight_through, threshold
+from hotgrad.ops.m_hot import columns_maximum, relaxed_columns
+from hotgrad.ops.noise import draw_gumbel, draw_logistic, draw_sum_of_gamma, draw_uniform
+from hotgrad.ops.perturb import (
+    Perturbed,
+    map_with_finite_difference,
+    map_with_slope,
+    perturbed_by_gumbel,
+    perturbed_by_logistic,
+)
+from hotgrad.ops.race import log_prob_of_order, log_prob_of_set, race_marginals
+from hotgrad.ops.race_noise import gumbel_given_order, gumbel_given_set
 from hotgrad.ops.reinmax import bernoulli_tangent, categorical_tangent, reinmax
 from hotgrad.ops.relax import binary_concrete, gumbel_softmax, log_gumbel_softmax, tempered
 from hotgrad.ops.softmax import log_softmax, softmax
+from hotgrad.ops.top_k import relaxed_top_k
 
 __all__ = [
+    "Perturbed",
     "bernoulli_tangent",
     "binary_concrete",
     "categorical_tangent",
+    "columns_maximum",
     "draw_gumbel",
     "draw_logistic",
+    "draw_sum_of_gamma",
+    "draw_uniform",
+    "gumbel_given_order",
     "gumbel_given_outcome",
+    "gumbel_given_set",
     "gumbel_softmax",
+    "k_hot",
+    "k_of_n",
     "log_gumbel_softmax",
+    "log_prob_of_order",
+    "log_prob_of_set",
     "log_softmax",
     "logistic_given_outcome",
+    "map_with_finite_difference",
+    "map_with_slope",
     "one_hot_argmax",
+    "perturbed_by_gumbel",
+    "perturbed_by_logistic",
+    "race_marginals",
     "reinmax",
+    "relaxed_columns",
+    "relaxed_top_k",
     "softmax",
     "straight_through",
     "tempered",

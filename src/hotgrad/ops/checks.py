@@ -6,6 +6,7 @@ and possible: not while compiling, not inside `torch.func` transforms.
 
 import difflib
 import math
+import operator
 from collections.abc import Collection
 
 import torch
@@ -111,6 +112,45 @@ def check_count(value: int, name: str, *, minimum: int = 1) -> None:
     """A Python integer of at least `minimum`."""
     if not isinstance(value, int) or isinstance(value, bool) or value < minimum:
         raise ValueError(f"{name} must be an integer of at least {minimum}, got {value!r}.")
+
+
+def check_subset_size(k: object, n: int, name: str = "k") -> int:
+    """k items of n: one integer in [0, n] for all rows."""
+    if isinstance(k, Tensor):
+        raise ValueError(
+            f"{name} must be one Python integer, got a tensor of shape {tuple(k.shape)}. All rows "
+            f"of a law have one {name}, which sets the shape of its tables: make a law for each."
+        )
+    try:
+        size = operator.index(k)  # type: ignore[arg-type]
+    except TypeError:
+        size = -1
+    if isinstance(k, bool) or not 0 <= size <= n:
+        raise ValueError(
+            f"{name} must be an integer from 0 to n = {n}, the number of items; got {k!r}."
+        )
+    return size
+
+
+def check_subset_logits(logits: Tensor, k: int, name: str = "k") -> None:
+    """Finite, or -inf for a mask, with at least k unmasked items in a row."""
+    bad = logits.detach().isnan() | (logits.detach() == torch.inf)
+    if bool(bad.any()):
+        where = tuple(bad.nonzero()[0].tolist())
+        raise ValueError(
+            "logits must be finite, or -inf for a masked item; "
+            f"{int(bad.sum())} of {bad.numel()} are not, the first "
+            f"{logits[where].item()} at {where}."
+        )
+    left = (logits.detach() > -torch.inf).sum(-1)
+    short = left < k
+    if bool(short.any()):
+        where = tuple(short.nonzero()[0].tolist())
+        raise ValueError(
+            f"{name} = {k} items can't be chosen where fewer are unmasked: {_row(where)} has "
+            f"{int(left[where])} logits above -inf ({int(short.sum())} of {short.numel()} rows "
+            f"have fewer than {name}). Unmask items or lower {name}."
+        )
 
 
 def check_choice(name: str, value: str, known: Collection[str]) -> None:

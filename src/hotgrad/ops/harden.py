@@ -16,6 +16,12 @@ def threshold(scores: Tensor, dtype: torch.dtype) -> Tensor:
     return (scores.detach() > 0).to(dtype)
 
 
+def k_hot(scores: Tensor, k: int, dtype: torch.dtype) -> Tensor:
+    """The k-hot vector of the k largest scores along the last dimension."""
+    index = scores.detach().topk(k, sorted=False).indices
+    return torch.zeros_like(scores, dtype=dtype, requires_grad=False).scatter(-1, index, 1.0)
+
+
 def straight_through(hard: Tensor, soft: Tensor) -> Tensor:
     """The value of `hard`, the gradient of `soft`.
 

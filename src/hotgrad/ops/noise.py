@@ -13,7 +13,7 @@ that one float can hold. It halves the price: the bits are what drawing costs on
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -77,6 +77,56 @@ def draw_logistic(
     """
     i_plus_s, scale = _signed_words(shape, dtype, device, generator)
     return torch.logit(i_plus_s.abs().mul_(scale / 2)).copysign_(i_plus_s)
+
+
+EULER_GAMMA = 0.5772156649015329
+SUM_OF_GAMMA_TERMS = 10
+
+
+def draw_sum_of_gamma(
+    shape: Sequence[int],
+    k: int,
+    *,
+    dtype: torch.dtype = torch.float32,
+    device: torch.device | str | None = None,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    r"""Noise of which any k elements sum to a standard Gumbel variable, but for 0.001 of its cdf.
+
+    A Gumbel variable is the limit of $\sum_{i=1}^s E_i / i - \log s$ with $E_i$ ~ Exp(1), and an
+    exponential one is the sum of k variables of law Gamma(1/k). So each element is
+
+        sum over i <= s of Gamma(1/k) / i, centred, and what the terms beyond s = 10 amount to.
+
+    The paper leaves those out. Here a normal number of their variance stands for them: without it
+    most elements tie at the lowest value once k is in the hundreds, since a Gamma(1/k) variable is
+    nearly always 0.
+
+    Reference: Implicit MLE: Backpropagating Through Discrete Exponential Family Distributions
+    (Niepert, Minervini, Franceschi, 2021), Theorem 1, https://arxiv.org/abs/2106.01798
+    """
+    # with k = 0 nothing is chosen, by whatever noise
+    k = max(k, 1)
+    options: Any = {"dtype": noise_dtype(dtype), "device": device}
+    terms = range(1, SUM_OF_GAMMA_TERMS + 1)
+    rest = math.pi**2 / 6 - sum(1 / i**2 for i in terms)
+    noise = torch.randn(tuple(shape), generator=generator, **options) * math.sqrt(rest / k)
+    alpha = torch.full(tuple(shape), 1 / k, **options)
+    for i in terms:
+        noise += torch._standard_gamma(alpha, generator=generator) / i
+    return noise + (EULER_GAMMA - sum(1 / i for i in terms)) / k
+
+
+def draw_uniform(
+    shape: Sequence[int],
+    *,
+    device: torch.device | str | None = None,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """Uniforms on (0, 1) in float64, never 0 and never 1."""
+    words = _random_words(math.prod(shape), device, generator).view(tuple(shape))
+    # 52 bits and a half: with one bit more the half would be rounded away, and 0 come out
+    return (words >> 12).to(torch.float64).add_(2.0**51 + 0.5).mul_(2.0**-52)
 
 
 def _signed_words(

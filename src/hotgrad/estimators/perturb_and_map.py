@@ -1,0 +1,177 @@
+"""Perturb and MAP: f sees the best state for noisy logits; the gradient asks for best states alone.
+
+Nothing of the law is summed or relaxed, so these estimators reach structures whose marginals are
+out of reach but whose best state, `argmax`, is found.
+"""
+
+import functools
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from hotgrad import ops
+from hotgrad.distributions import as_law
+from hotgrad.estimators.base import Pathwise
+from hotgrad.ops import checks
+
+
+@dataclass(frozen=True)
+class IMLE(Pathwise):
+    r"""$\frac{1}{\lambda S} \sum_s z_s - \mathrm{MAP}(\theta + \epsilon_s - \lambda\nabla f(z_s))$.
+
+    $z_s = \mathrm{MAP}(\theta + \epsilon_s)$, θ the logits: the best state under some noise, less
+    the best one under the same noise after a step downhill. The noise is the law's: z follows q on
+    `Bernoulli` (logistic), `OneHotCategorical` and `PlackettLuceSubset` (Gumbel). On `KSubset` no
+    independent noise does that; with logistic noise z comes close, the closer the larger n, and the
+    expectation's value is as much off. S evaluations of f, at hard samples only.
+
+    The step is in logits. The gradient g that arrives at z depends on how a loss is averaged and
+    weighed, so λ multiplies g / r here, and the difference is multiplied back by r: half the range
+    of g over one part of z (over the entries of a one-hot or k-hot vector, less their middle, which
+    changes nothing), or the size of g for a bit. So no logit moves by more than λ, and a loss
+    counted twice gives twice the gradient. The paper multiplies g as it arrives. With f linear, of
+    slope c, the gradient is in the mean
+
+        (mean(θ) - mean(θ - λ' c)) / λ',    λ' = λ / r,
+
+    which tends to the exact one as λ falls, while the variance rises as 1 / λ; a large λ makes it
+    small, not noisy. With other f it stays biased.
+
+    Args:
+        step: λ, positive.
+        noise: "law", or "sum-of-gamma", the paper's for k of n: any k of its elements sum to a
+            Gumbel variable. It is smaller by the square root of k, so z keeps nearer to the best
+            subset than either subset law does.
+
+    Raises:
+        ValueError: a step that isn't a positive number, an unknown noise.
+        NotImplementedError: when used, sum-of-gamma noise on a law that isn't k of n.
+
+    Example:
+        >>> logits = torch.zeros(3, requires_grad=True)
+        >>> q = hg.OneHotCategorical(logits=logits)
+        >>> cost = torch.tensor([1.0, 2.0, 5.0])
+        >>> generator = torch.Generator().manual_seed(0)
+        >>> hg.expectation(
+        ...     lambda z: z @ cost, q, hg.IMLE(step=0.5), num_samples=1000, generator=generator
+        ... ).backward()
+        >>> bool(logits.grad[0] < 0 < logits.grad[2])
+        True
+
+    Reference: Implicit MLE: Backpropagating Through Discrete Exponential Family Distributions
+    (Niepert, Minervini, Franceschi, 2021), Algorithm 1, https://arxiv.org/abs/2106.01798; the step
+    relative to the gradient: Adaptive Perturbation-Based Gradient Estimation for Discrete Latent
+    Variable Models (Minervini, Franceschi, Niepert, 2022), https://arxiv.org/abs/2209.04862
+    """
+
+    step: float = 1.0
+    noise: str = "law"
+
+    unbiased = False
+    relaxes_f = False
+    requires = ("perturb", "argmax")
+
+    def __post_init__(self) -> None:
+        _check_positive(self.step, "step")
+        checks.check_choice("noise", self.noise, ("law", "sum-of-gamma"))
+
+    def sample(
+        self,
+        q: Any,
+        sample_shape: tuple[int, ...] = (),
+        *,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        """MAP states of perturbed logits, whose gradient is a finite difference."""
+        q = as_law(q)
+        perturb = q.perturb if self.noise == "law" else functools.partial(_by_sum_of_gamma, q)
+        scores = perturb(sample_shape, generator=generator)
+        return ops.map_with_finite_difference(scores, q.argmax, self.step, _part_dims(q))
+
+
+def _by_sum_of_gamma(
+    q: Any, sample_shape: tuple[int, ...], *, generator: torch.Generator | None
+) -> Tensor:
+    """Logits plus sum-of-gamma noise."""
+    law = getattr(q, "law", q)
+    if not hasattr(law, "k"):
+        raise NotImplementedError(
+            'IMLE(noise="sum-of-gamma") needs a law of k of n items, KSubset or '
+            f'PlackettLuceSubset; got {type(law).__name__}. Use noise="law".'
+        )
+    noise = ops.draw_sum_of_gamma(
+        (*sample_shape, *q.batch_shape, *q.event_shape),
+        law.k,
+        dtype=law.logits.dtype,
+        device=law.logits.device,
+        generator=generator,
+    )
+    scores: Tensor = law.logits.to(noise.dtype) + noise
+    return scores
+
+
+@dataclass(frozen=True)
+class PerturbedMAP(Pathwise):
+    r"""$\frac{1}{S} \sum_s \langle \nabla f(z_s), z_s - z_0 \rangle\, \nu'(\epsilon_s) / \sigma$.
+
+    $z_s = \mathrm{MAP}(\theta + \sigma \epsilon_s)$, θ the logits, $z_0 = \mathrm{MAP}(\theta)$ and
+    ν the noise's -log density: the noise's score function in place of the law's. (For Gumbel noise,
+    its mean given the differences of the scores, on which alone z depends.) Unbiased for linear f
+    under the law of z, biased otherwise; a high variance. Each part of an independent law has its
+    own inner product. S evaluations of f, at hard samples only.
+
+    With σ = 1 z follows q on `Bernoulli` (logistic noise), `OneHotCategorical` and
+    `PlackettLuceSubset` (Gumbel). On `KSubset`, with logistic noise, z comes close to q, the closer
+    the larger n; value and gradient are those of the law that z has. Another σ gives the law of the
+    logits divided by σ.
+
+    Args:
+        scale: σ, positive.
+
+    Raises:
+        ValueError: a scale that isn't a positive number.
+
+    Example:
+        >>> q = hg.Bernoulli(logits=torch.zeros(5, requires_grad=True)).to_event(1)
+        >>> z = hg.PerturbedMAP().sample(q, (10,))
+        >>> bool(((z == 0) | (z == 1)).all()), z.requires_grad
+        (True, True)
+
+    Reference: Learning with Differentiable Perturbed Optimizers (Berthet, Blondel, Teboul, Cuturi,
+    Vert, Bach, 2020), Proposition 3.1, https://arxiv.org/abs/2002.08676
+    """
+
+    scale: float = 1.0
+
+    unbiased = False
+    relaxes_f = False
+    requires = ("perturb_with_slope", "argmax", "mode")
+
+    def __post_init__(self) -> None:
+        _check_positive(self.scale, "scale")
+
+    def sample(
+        self,
+        q: Any,
+        sample_shape: tuple[int, ...] = (),
+        *,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        """MAP states of perturbed logits, whose gradient is the noise's score times z."""
+        q = as_law(q)
+        perturbed = q.perturb_with_slope(sample_shape, self.scale, generator=generator)
+        return ops.map_with_slope(perturbed, q.argmax, q.mode, _part_dims(q))
+
+
+def _part_dims(q: Any) -> int:
+    """The dimensions of one part of the event: independent parts don't meet in a gradient."""
+    return len(getattr(q, "law", q).event_shape)
+
+
+def _check_positive(value: float, name: str) -> None:
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not number or not 0 < value < math.inf:
+        raise ValueError(f"{name} must be a positive, finite number, got {value!r}.")

@@ -1,0 +1,56 @@
+"""The laws of k of n by brute force, and the cells of their joint laws."""
+
+import itertools
+import math
+
+import torch
+from torch import Tensor
+
+
+def k_hot_vectors(n: int, k: int) -> Tensor:
+    """All of them, `(n choose k, n)`, the first items' first."""
+    chosen = list(itertools.combinations(range(n), k))
+    return torch.tensor([[float(i in row) for i in range(n)] for row in chosen]).double()
+
+
+def product_law(logits: Tensor, k: int) -> Tensor:
+    """log p(S) of the law proportional to the weights' product, `(states, *batch)`."""
+    states = k_hot_vectors(logits.shape[-1], k)
+    states = states.view(len(states), *(1,) * (logits.ndim - 1), -1)
+    return torch.where(states == 1, logits.double(), 0.0).sum(-1).log_softmax(0)
+
+
+def order_law(logits: Tensor, order: Tensor) -> Tensor:
+    """log-probability of drawing the items `order` one by one, for logits `(n,)`."""
+    left, total = logits.double().clone(), torch.zeros((), dtype=torch.float64)
+    for item in order.tolist():
+        total = total + left.log_softmax(0)[item]
+        left[item] = -math.inf
+    return total
+
+
+def race_law(logits: Tensor, k: int) -> Tensor:
+    """log P(S) of k of n drawn one after another, `(states,)`: the sum over all orders."""
+    n = logits.shape[-1]
+    log_probs = []
+    for chosen in itertools.combinations(range(n), k):
+        orders = torch.tensor(list(itertools.permutations(chosen)), dtype=torch.long)
+        orders = orders.view(math.factorial(k), k)
+        log_probs.append(torch.stack([order_law(logits, row) for row in orders]).logsumexp(0))
+    return torch.stack(log_probs)
+
+
+def marginals(log_probs: Tensor, n: int, k: int) -> Tensor:
+    """P(item i is chosen), `(*batch, n)`."""
+    return torch.einsum("s...,sn->...n", log_probs.exp(), k_hot_vectors(n, k))
+
+
+def counts_of(z: Tensor, k: int) -> Tensor:
+    """How often each k-hot vector came among the rows of `(samples, n)`."""
+    n = z.shape[-1]
+    place = 2 ** torch.arange(n)
+    number = torch.full((2**n,), -1)
+    number[k_hot_vectors(n, k).long() @ place] = torch.arange(math.comb(n, k))
+    cells = number[z.long() @ place]
+    assert bool((cells >= 0).all()), "some rows are not k-hot"
+    return torch.bincount(cells, minlength=math.comb(n, k))
