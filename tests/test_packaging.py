@@ -1,7 +1,7 @@
 """The distribution as a user meets it: built, installed beside torch alone, imported and called.
 
-An import hook that hides every package that an extra brings stands for an environment with torch
-alone, so no test downloads anything.
+A finder that doesn't find the packages that an extra brings stands for an environment without
+them, so no test downloads anything.
 """
 
 import os
@@ -27,6 +27,8 @@ EXTRAS = {
     "lightning_utilities",
     "matplotlib",
     "numpy",
+    "pandas",
+    "pyarrow",
     "pydantic",
     "rich",
     "safetensors",
@@ -36,16 +38,27 @@ EXTRAS = {
     "tqdm",
     "typer",
 }
-HIDE_EXTRAS = f"""
+
+
+def hiding(packages: set[str]) -> str:
+    """The beginning of a program in an environment without these packages."""
+    return f"""
 import sys
+from importlib.machinery import PathFinder
 
-class Hide:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in {sorted(EXTRAS)!r}:
-            raise ModuleNotFoundError("No module named " + repr(name), name=name)
+class Hide(PathFinder):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        if name.partition(".")[0] in {sorted(packages)!r}:
+            return None
+        return super().find_spec(name, path, target)
 
-sys.meta_path.insert(0, Hide())
+sys.meta_path[sys.meta_path.index(PathFinder)] = Hide
 """
+
+
+HIDE_EXTRAS = hiding(EXTRAS)
+MODULE = "import runpy; runpy.run_module('hotgrad', run_name='__main__', alter_sys=True)"
 
 
 def python(
@@ -133,8 +146,8 @@ def test_core_depends_on_torch_alone(metadata: Message) -> None:
 def test_extra_all_is_what_a_user_may_want() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     extras = project["optional-dependencies"]
-    assert set(extras) == {"train", "tensorboard", "all", "test"}
-    assert extras["all"] == ["hotgrad[train,tensorboard]"]
+    assert set(extras) == {"train", "select", "tensorboard", "all", "test"}
+    assert extras["all"] == ["hotgrad[train,select,tensorboard]"]
 
 
 def test_constraints_pin_every_requirement_within_its_range(metadata: Message) -> None:
@@ -179,7 +192,7 @@ def test_installed_wheel_works_with_torch_alone(installed: Path, tmp_path: Path)
 @pytest.mark.parametrize(
     "start",
     [
-        "import runpy; runpy.run_module('hotgrad', run_name='__main__', alter_sys=True)",
+        MODULE,
         "from hotgrad.cli import main; sys.exit(main())",
     ],
     ids=["python -m hotgrad", "console script"],
@@ -192,10 +205,65 @@ def test_command_without_its_extra_names_it(start: str, installed: Path, tmp_pat
     assert 'pip install "hotgrad[train]"' in line
 
 
+def test_select_without_any_extra_names_its_own(installed: Path, tmp_path: Path) -> None:
+    done = python(HIDE_EXTRAS + MODULE, "select", "wine", path=installed, directory=tmp_path)
+    assert done.returncode == 2, done.stdout + done.stderr
+    (line,) = done.stderr.splitlines()
+    assert 'pip install "hotgrad[select]"' in line
+
+
+# What one application's extra brings and the other's doesn't.
+TRAIN_ALONE = {"lightning_fabric", "lightning_utilities", "safetensors", "tensorboard"}
+SELECT_ALONE = {"pandas", "pyarrow"}
+SMALL = ["--hidden", "8", "--num-latents", "2", "--accelerator", "cpu"]
+
+
+@pytest.mark.parametrize(
+    ("absent", "works", "refused", "extra"),
+    [
+        (SELECT_ALONE, ["train", *SMALL], ["select", "wine", "--target", "class"], "select"),
+        (TRAIN_ALONE, ["select", "wine", "--target", "class"], ["train", *SMALL], "train"),
+    ],
+    ids=["with train alone", "with select alone"],
+)
+def test_each_application_needs_its_own_extra_alone(
+    absent: set[str],
+    works: list[str],
+    refused: list[str],
+    extra: str,
+    installed: Path,
+    tmp_path: Path,
+) -> None:
+    code = hiding(absent) + MODULE
+    arguments = [*works, "--epochs", "1", "--out", "run"]
+    done = python(code, *arguments, path=installed, directory=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "run holds" in done.stdout
+    done = python(code, *refused, path=installed, directory=tmp_path)
+    assert done.returncode == 2, done.stdout
+    (line,) = done.stderr.splitlines()
+    assert f'pip install "hotgrad[{extra}]"' in line
+    done = python(code, "--help", path=installed, directory=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert works[0] in done.stdout
+    assert refused[0] in done.stdout
+
+
+def test_no_other_command_waits_for_what_select_needs(tmp_path: Path) -> None:
+    code = (
+        "import sys\nfrom hotgrad.cli import app\n"
+        "print(*{name.partition('.')[0] for name in sys.modules})\n"
+    )
+    done = python(code, directory=tmp_path)
+    assert done.returncode == 0, done.stderr
+    brought = set(done.stdout.split())
+    assert "typer" in brought
+    assert not brought & {"pandas", "pyarrow", "sklearn"}
+
+
 @pytest.mark.parametrize("argument", ["--help", "--version"])
 def test_command_with_its_extra_starts(argument: str, installed: Path, tmp_path: Path) -> None:
-    code = "import runpy; runpy.run_module('hotgrad', run_name='__main__', alter_sys=True)"
-    done = python(code, argument, path=installed, directory=tmp_path)
+    done = python(MODULE, argument, path=installed, directory=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "hotgrad" in done.stdout
 

@@ -15,7 +15,7 @@ BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 
 def test_code_runs() -> None:
-    assert len(BLOCKS) == 2
+    assert len(BLOCKS) == 3
     scope: dict[str, object] = {}
     for block in BLOCKS:
         exec(block, scope)
@@ -23,6 +23,7 @@ def test_code_runs() -> None:
     assert isinstance(logits, torch.Tensor)
     assert logits.grad is not None
     assert bool(logits.grad.abs().sum() > 0)
+    assert len(scope["names"]) == 3
     halfway = scope["Halfway"]
     assert isinstance(halfway, type)
     q = hg.Bernoulli(logits=torch.zeros(3)).to_event(1)

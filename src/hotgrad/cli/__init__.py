@@ -1,9 +1,11 @@
 """The command line, and the only place that prints.
 
-`main` is the entry point; without the `train` extra it says what to install.
+`main` is the entry point; where an extra is missing it says what to install.
 """
 
 import sys
+
+from hotgrad.cli.extras import missing
 
 __all__ = ["main"]
 
@@ -15,10 +17,7 @@ def main() -> None:
     except ModuleNotFoundError as error:
         if error.name is None or error.name.startswith("hotgrad"):
             raise
-        print(
-            f"hotgrad: the command line needs {error.name}, which isn't installed: "
-            'pip install "hotgrad[train]"',
-            file=sys.stderr,
-        )
+        extra = "select" if sys.argv[1:2] == ["select"] else "train"
+        print(f"hotgrad: {missing(error.name, extra)}", file=sys.stderr)
         sys.exit(2)
     sys.exit(run())

@@ -1,15 +1,30 @@
 """The commands, gathered; and what happens to an error on its way out."""
 
 import sys
+from collections.abc import Callable
+from importlib import import_module
 from typing import Annotated
 
 import typer
 
 from hotgrad import __version__
-from hotgrad.cli import draw, encode, evaluate, generate, train
+from hotgrad.cli.extras import MissingExtraError, needing
 
 UsageError: type[Exception] = typer.BadParameter.__bases__[0]
 """The command-line parser's own error, wherever this version of typer keeps it."""
+
+STOPPED = 130
+"""The exit status after Ctrl-C."""
+
+COMMANDS = {
+    "train": "train",
+    "evaluate": "train",
+    "generate": "train",
+    "encode": "train",
+    "select": "select",
+    "draw": "train",
+}
+"""Each command, in a module of its name, with the extra that it needs."""
 
 app = typer.Typer(
     name="hotgrad",
@@ -32,17 +47,35 @@ def hotgrad(
         raise typer.Exit
 
 
-app.command("train")(train.train)
-app.command("evaluate")(evaluate.evaluate)
-app.command("generate")(generate.generate)
-app.command("encode")(encode.encode)
-app.command("draw")(draw.draw)
+def _register(name: str, extra: str) -> None:
+    try:
+        with needing(extra):
+            command: Callable[..., None] = getattr(import_module(f"hotgrad.cli.{name}"), name)
+    except MissingExtraError as error:
+        _register_absent(name, extra, error)
+    else:
+        app.command(name)(command)
+
+
+def _register_absent(name: str, extra: str, error: MissingExtraError) -> None:
+    """A command that takes anything and says what to install."""
+
+    def absent() -> None:
+        raise error
+
+    absent.__doc__ = f'Needs `pip install "hotgrad[{extra}]"`.'
+    anything = {"allow_extra_args": True, "ignore_unknown_options": True}
+    app.command(name, context_settings=anything)(absent)
+
+
+for _name, _extra in COMMANDS.items():
+    _register(_name, _extra)
 
 
 def run(arguments: list[str] | None = None) -> int:
     """Run a command and return its exit status."""
     try:
-        return app(args=arguments, standalone_mode=False) or 0
+        status = app(args=arguments, standalone_mode=False) or 0
     except UsageError as error:
         message = error.format_message().rstrip(".")  # type: ignore[attr-defined]
         return _fail(f"{message}. See --help.") if message else 0  # no command: help was shown
@@ -51,8 +84,12 @@ def run(arguments: list[str] | None = None) -> int:
     except OSError as error:
         return _fail(f"{error.filename2 or error.filename or 'a file'}: {error.strerror}.")
     except (KeyboardInterrupt, typer.Abort):
-        print("\nhotgrad: stopped. A run goes on with --resume.", file=sys.stderr)
-        return 130
+        status = STOPPED
+    if status == STOPPED:  # some versions of typer turn Ctrl-C into a status
+        began = (sys.argv[1:] if arguments is None else arguments)[:1]
+        hint = " A run goes on with --resume." if began == ["train"] else ""
+        print(f"\nhotgrad: stopped.{hint}", file=sys.stderr)
+    return status
 
 
 def _fail(message: str) -> int:

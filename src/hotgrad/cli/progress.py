@@ -1,8 +1,8 @@
-"""Progress bars: training with its bound and temperature, and anything that counts."""
+"""Progress bars: training with its bound, choosing with its loss, and anything that counts."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from rich.console import Console
 from rich.progress import (
@@ -14,7 +14,9 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from hotgrad.vae import Progress as TrainingProgress
+if TYPE_CHECKING:  # a command loads one application's packages at most
+    from hotgrad.selection import Progress as SelectionProgress
+    from hotgrad.vae import Progress as TrainingProgress
 
 console = Console()
 
@@ -29,7 +31,7 @@ class Counter(Protocol):
 
 
 @contextmanager
-def training_bar(label: str) -> Iterator[Callable[[TrainingProgress], None]]:
+def training_bar(label: str) -> Iterator["Callable[[TrainingProgress], None]"]:
     """A bar with epoch, bound, temperature and the time that is left; it fits 80 columns."""
     with Progress(
         TextColumn("{task.description}"),
@@ -43,7 +45,7 @@ def training_bar(label: str) -> Iterator[Callable[[TrainingProgress], None]]:
         # added at the first step, so that a run that is refused leaves no empty bar behind
         tasks: list[TaskID] = []
 
-        def update(at: TrainingProgress) -> None:
+        def update(at: "TrainingProgress") -> None:
             if tasks and at.step % REDRAW_EVERY and at.step != at.total_steps:
                 return
             fields: dict[str, Any] = {
@@ -55,6 +57,35 @@ def training_bar(label: str) -> Iterator[Callable[[TrainingProgress], None]]:
             if not tasks:
                 tasks.append(bar.add_task(label, total=at.total_steps, **fields))
             bar.update(tasks[0], completed=at.step, **fields)
+
+        yield update
+
+
+@contextmanager
+def selection_bar(
+    label: str, *, shown: bool = True
+) -> Iterator["Callable[[SelectionProgress], None]"]:
+    """A bar with epoch, loss and how certain the choice is; it leaves nothing behind."""
+    if not (shown and console.is_terminal):
+        yield lambda at: None
+        return
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=16),
+        MofNCompleteColumn(),
+        TextColumn("loss {task.fields[loss]:.3f}"),
+        TextColumn("certainty {task.fields[certainty]:.2f}"),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+    ) as bar:
+        tasks: list[TaskID] = []
+
+        def update(at: "SelectionProgress") -> None:
+            fields: dict[str, Any] = {"loss": at.loss, "certainty": at.certainty}
+            if not tasks:
+                tasks.append(bar.add_task(label, total=at.epochs, **fields))
+            bar.update(tasks[0], completed=at.epoch, **fields)
 
         yield update
 

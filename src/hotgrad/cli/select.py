@@ -1,0 +1,146 @@
+"""`hotgrad select TABLE`: k columns of a table, and what they are worth beside others' choices."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from hotgrad.cli.extras import needing
+from hotgrad.cli.progress import console, counting_bar, selection_bar
+from hotgrad.cli.selection_report import Column, Report, new_folder
+
+DATA, CHOICE, RUN = "Data", "Choice", "Run"
+
+
+def _option(panel: str, text: str, *names: str, metavar: str | None = None) -> Any:
+    return typer.Option(*names, help=text, rich_help_panel=panel, metavar=metavar)
+
+
+def select(
+    table: Annotated[
+        str,
+        typer.Argument(
+            help="A CSV file with any separator, a Parquet file, or a bundled table: wine, "
+            "breast-cancer, diabetes or digits.",
+            metavar="TABLE",
+        ),
+    ],
+    target: Annotated[
+        str | None,
+        _option(DATA, "Column to predict; without it, all columns are rebuilt.", metavar="COLUMN"),
+    ] = None,
+    drop: Annotated[
+        str, _option(DATA, "Columns to leave out, such as identifiers.", metavar="A,B,..")
+    ] = "",
+    impute: Annotated[
+        bool, _option(DATA, "Fill missing values with the training part's medians.", "--impute")
+    ] = False,
+    same_unit: Annotated[
+        bool,
+        _option(
+            DATA,
+            "All columns share a unit, such as pixels: keep their scales.",
+            "--same-unit",
+        ),
+    ] = False,
+    k: Annotated[int, _option(CHOICE, "How many columns.", "--k", "-k")] = 10,
+    task: Annotated[
+        str,
+        _option(
+            CHOICE,
+            "auto, classification, regression or reconstruction. auto takes text, booleans and at "
+            "most 20 different whole numbers for classes.",
+            metavar="NAME",
+        ),
+    ] = "auto",
+    estimator: Annotated[
+        str, _option(CHOICE, "Of the gradient, such as imle or gumbel-softmax.", metavar="NAME")
+    ] = "straight-through",
+    epochs: Annotated[
+        int | None,
+        _option(CHOICE, "Passes over the rows. [default: about 3,000 steps]", metavar="N"),
+    ] = None,
+    seed: Annotated[
+        int, typer.Option(help="Of all that is drawn.", min=0, max=2**32 - 1, rich_help_panel=RUN)
+    ] = 0,
+    out: Annotated[
+        Path | None,
+        _option(
+            RUN, "Folder for the results, a new one. [default: runs/TABLE-K-columns]", metavar="DIR"
+        ),
+    ] = None,
+    as_json: Annotated[bool, _option(RUN, "Print JSON and nothing else.", "--json")] = False,
+) -> None:
+    """Choose k columns of a table, and see what they are worth on rows that nobody learned from.
+
+    The columns shall predict `--target`, or rebuild the whole table where none is named. A quarter
+    of the rows is put aside first; on it, one model scores them beside columns that mutual
+    information, L1, tree importance and chance choose, and beside all columns.
+
+    - `hotgrad select wine --target class --k 3`
+
+    - `hotgrad select mice.csv --target class --drop MouseID,Genotype --impute`
+
+    - `hotgrad select digits --drop digit --same-unit --k 12`: which pixels tell the others?
+    """
+    with needing("select"):
+        # these take a second to import, and no other command needs them
+        from hotgrad.selection import SubsetSelector
+        from hotgrad.selection.holdout import hold_out
+        from hotgrad.selection.problems import pose
+        from hotgrad.selection.scores import METRICS, compare
+        from hotgrad.selection.tables import read_table
+    dropped = [name for name in drop.split(",") if name]
+    folder = out or Path("runs") / f"{Path(table).stem}-{k}-columns"
+    frame = read_table(table)
+    problem = pose(frame, k=k, target=target, task=task, drop=dropped, impute=impute)
+    train, test = hold_out(problem, k, seed, same_unit=same_unit)
+    names = list(train.features.columns)
+    selector = SubsetSelector(
+        k,
+        task=problem.task,
+        estimator=estimator,
+        same_unit=same_unit,
+        epochs=epochs,
+        random_state=seed,
+    )
+    with new_folder(folder) as draft:
+        with selection_bar(f"choosing {k} of {len(names)}", shown=not as_json) as listener:
+            selector.fit(train.features, train.target, progress=listener)
+        chances = selector.inclusion_probabilities_.tolist()
+        columns = sorted(
+            map(Column, names, selector.get_support().tolist(), chances),
+            key=lambda column: (column.chosen, column.probability),
+            reverse=True,
+        )
+        chosen = [column.column for column in columns if column.chosen]
+        with counting_bar("scoring beside rivals", shown=not as_json) as progress:
+            scores = compare(train, test, chosen, task=problem.task, seed=seed, progress=progress)
+        report = Report(
+            settings={
+                "table": table,
+                "target": target,
+                "task": problem.task,
+                "k": k,
+                "drop": dropped,
+                "same_unit": same_unit,
+                "seed": seed,
+                "estimator": estimator,
+                "epochs": epochs,
+                "rows": len(problem.features),
+                "held_out": len(test.features),
+                "imputed_values": problem.missing,
+            },
+            metric=METRICS[problem.task],
+            columns=columns,
+            scores=scores,
+        )
+        report.write(draft)
+    if as_json:
+        typer.echo(json.dumps(report.record, allow_nan=False))
+        return
+    report.show()
+    console.print(f"{folder} holds", soft_wrap=True, markup=False, highlight=False)
+    for file in sorted(path.name for path in folder.iterdir()):
+        console.print(f"  {file}", markup=False, highlight=False)

@@ -1,0 +1,147 @@
+"""What the selector learns: planted columns, exactly k, by any estimator; and when it stops."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+import hotgrad as hg
+from hotgrad.selection import Progress, SubsetSelector
+
+Table = tuple[NDArray[np.float64], NDArray[Any]]
+PLANTED = [2, 7, 11]
+
+
+def planted(task: str, rows: int = 600) -> Table:
+    """Fifteen columns of noise but for three; with classes, two of them only say it together."""
+    random = np.random.default_rng(1)
+    x = random.normal(size=(rows, 15))
+    if task == "classification":
+        return x, np.where((x[:, 2] * x[:, 7] > 0) ^ (x[:, 11] > 1), "up", "down")
+    return x, x[:, 2] - x[:, 7] + np.exp(x[:, 11]) / 2 + 0.1 * random.normal(size=rows)
+
+
+@pytest.mark.parametrize("task", ["classification", "regression"])
+def test_planted_columns_are_found(task: str) -> None:
+    x, y = planted(task)
+    selector = SubsetSelector(3, random_state=0, epochs=300).fit(x, y)
+    assert selector.task_ == task
+    assert selector.get_support(indices=True).tolist() == PLANTED
+    assert selector.inclusion_probabilities_[PLANTED].min() > 0.6
+    assert np.delete(selector.inclusion_probabilities_, PLANTED).max() < 0.3
+
+
+def test_reconstruction_takes_one_column_of_each_group() -> None:
+    random = np.random.default_rng(0)
+    sources = random.normal(size=(400, 4))
+    # columns 0-4 tell the first source, 5-9 the second, ...
+    x = np.repeat(sources, 5, axis=1) + 0.1 * random.normal(size=(400, 20))
+    selector = SubsetSelector(4, random_state=0, epochs=150).fit(x)
+    assert selector.task_ == "reconstruction"
+    assert (selector.get_support(indices=True) // 5).tolist() == [0, 1, 2, 3]
+
+
+def test_columns_of_one_unit_count_by_their_variance() -> None:
+    x = np.random.default_rng(0).normal(size=(300, 6)) * [1, 1, 10, 1, 10, 1]
+    chosen = SubsetSelector(2, same_unit=True, random_state=0, epochs=60).fit(x)
+    assert chosen.get_support(indices=True).tolist() == [2, 4]
+
+
+def test_scale_and_shift_of_a_column_change_nothing() -> None:
+    x, y = planted("classification")
+    moved = x * np.logspace(-6, 6, 15) + np.linspace(-1, 1, 15) * 1e3 * np.logspace(-6, 6, 15)
+    one = SubsetSelector(3, random_state=0, epochs=3).fit(x, y)
+    two = SubsetSelector(3, random_state=0, epochs=3).fit(moved, y)
+    np.testing.assert_allclose(one.logits_, two.logits_, atol=1e-3)
+
+
+@pytest.mark.parametrize("k", [1, 4, 15])
+def test_exactly_k_different_columns(k: int) -> None:
+    x, y = planted("classification", rows=60)
+    # copies are equally good, and constants equally bad: ties must not change the number
+    x[:, 1:6] = x[:, :1]
+    x[:, 6:] = 1.0
+    selector = SubsetSelector(k, random_state=0, epochs=3).fit(x, y)
+    assert selector.get_support().sum() == k
+    assert len(set(selector.get_support(indices=True))) == k
+    assert selector.transform(x).shape == (60, k)
+    assert selector.inclusion_probabilities_.sum() == pytest.approx(k, rel=1e-5)
+
+
+def test_probabilities_are_the_laws_exact_marginals() -> None:
+    x, y = planted("classification", rows=60)
+    selector = SubsetSelector(3, random_state=0, epochs=20).fit(x, y)
+    q = hg.KSubset(torch.tensor(selector.logits_).double(), 3)
+    exact = (q.enumerate_support() * q.log_prob(q.enumerate_support()).exp()[:, None]).sum(0)
+    np.testing.assert_allclose(selector.inclusion_probabilities_, exact, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        "straight-through",
+        hg.GumbelSoftmax(0.5),
+        hg.StraightThroughGumbelSoftmax(0.5),
+        hg.RelaxedTopK(0.5),
+        "imle",
+        hg.ScoreFunction(),
+    ],
+    ids=str,
+)
+def test_the_estimator_is_an_argument(estimator: Any) -> None:
+    random = np.random.default_rng(0)
+    x = random.normal(size=(500, 6))
+    y = 2 * x[:, 1] + x[:, 4]
+    selector = SubsetSelector(2, estimator=estimator, hidden=(), random_state=0, epochs=80)
+    assert selector.fit(x, y).get_support(indices=True).tolist() == [1, 4]
+
+
+def test_the_kl_keeps_the_law_near_to_uniform() -> None:
+    x, y = planted("regression")
+    certainties = []
+    for weight in (0.0, 3.0, 30.0):
+        selector = SubsetSelector(3, kl_weight=weight, random_state=0, epochs=60)
+        selector.set_params(logits_learning_rate=0.1).fit(x, y)
+        certainties.append(selector.history_[-1]["certainty"])
+    assert certainties[0] > certainties[1] > certainties[2]
+    assert certainties[2] < certainties[0] - 0.1
+
+
+def test_early_stopping_keeps_the_best_epoch() -> None:
+    random = np.random.default_rng(0)
+    x, y = random.normal(size=(80, 30)), random.integers(0, 2, 80)
+    selector = SubsetSelector(5, patience=4, epochs=200, random_state=0, learning_rate=0.03)
+    selector.fit(x, y)
+    losses = [record["validation_loss"] for record in selector.history_]
+    assert selector.n_epochs_ == len(losses) == int(np.argmin(losses)) + 5 < 200
+    # what is kept is that epoch's law, not the last one's
+    best = selector.history_[int(np.argmin(losses))]
+    kept = selector.inclusion_probabilities_[selector.support_].mean()
+    assert kept == pytest.approx(best["certainty"], rel=1e-5)
+    assert best["certainty"] != selector.history_[-1]["certainty"]
+
+
+def test_progress_is_told_after_every_epoch() -> None:
+    x, y = planted("regression", rows=100)
+    seen: list[Progress] = []
+    selector = SubsetSelector(3, epochs=4, patience=9, random_state=0)
+    selector.fit(x, y, progress=seen.append)
+    assert [(at.epoch, at.epochs) for at in seen] == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert [at.loss for at in seen] == [record["loss"] for record in selector.history_]
+    assert all(at.validation_loss is not None for at in seen)
+
+
+def test_without_patience_no_row_is_held_out() -> None:
+    x, y = planted("regression", rows=100)
+    seen: list[Progress] = []
+    SubsetSelector(3, epochs=1, random_state=0).fit(x, y, progress=seen.append)
+    assert seen[0].validation_loss is None
+
+
+def test_several_quantities_are_a_regression() -> None:
+    x = np.random.default_rng(0).normal(size=(400, 8))
+    selector = SubsetSelector(2, random_state=0, epochs=60).fit(x, x[:, [6, 1]] * [1, 1e-3])
+    assert selector.task_ == "regression"
+    assert selector.get_support(indices=True).tolist() == [1, 6]
