@@ -72,6 +72,31 @@ def law_fits(sample: Tensor, cdf: Cdf, *, alpha: float = ALPHA) -> Verdict:
     return Verdict(distance < bound, f"sup |F_n - F| = {distance:.3g}, bound {bound:.3g}, n = {n}")
 
 
+def cells_agree(first: Tensor, second: Tensor, *, alpha: float = ALPHA) -> Verdict:
+    """Whether two tables of counts may have one law: each cell's exact test given both counts."""
+    x, y = (counts.flatten().to(torch.int64).numpy() for counts in (first, second))
+    drawn = (x.sum() + y.sum(), x.sum(), x + y)
+    below, above = stats.hypergeom.cdf(x, *drawn), stats.hypergeom.sf(x - 1, *drawn)
+    p_values = 2 * torch.from_numpy(below).minimum(torch.from_numpy(above))
+    worst = int(p_values.argmin())
+    return Verdict(
+        bool(p_values[worst] > alpha / len(x)),
+        f"cell {worst} of {len(x)}: {x[worst]} of {x.sum()} and {y[worst]} of {y.sum()}, "
+        f"p = {float(p_values[worst]):.3g}",
+    )
+
+
+def samples_agree(first: Tensor, second: Tensor, *, alpha: float = ALPHA) -> Verdict:
+    """Whether two samples may have one continuous law: each within its DKW bound of it."""
+    x, y = (sample.detach().flatten().to(torch.float64).sort().values for sample in (first, second))
+    points = torch.cat([x, y])
+    below = [torch.searchsorted(z, points, right=True) / len(z) for z in (x, y)]
+    distance = float((below[0] - below[1]).abs().max())
+    # either bound fails with a probability of alpha / 2
+    bound = sum(math.sqrt(math.log(4 / alpha) / (2 * len(z))) for z in (x, y))
+    return Verdict(distance < bound, f"sup |F_n - F_m| = {distance:.3g}, bound {bound:.3g}")
+
+
 def gumbel_cdf(x: Tensor) -> Tensor:
     return (-(-x).exp()).exp()
 

@@ -4,7 +4,16 @@ import math
 
 import pytest
 import torch
-from stats import InvalidTestError, cells_fit, event_fits, integral, law_fits, unbiased
+from stats import (
+    InvalidTestError,
+    cells_agree,
+    cells_fit,
+    event_fits,
+    integral,
+    law_fits,
+    samples_agree,
+    unbiased,
+)
 from torch import Generator, Tensor
 
 
@@ -29,6 +38,19 @@ def test_law(generator: Generator) -> None:
     assert law_fits(sample, lambda x: x)
     assert not law_fits(sample.square(), lambda x: x)
     assert not law_fits((sample * 50).round() / 50, lambda x: x)
+
+
+def test_two_samples(generator: Generator) -> None:
+    first, second = (
+        torch.rand(100_000, generator=generator),
+        torch.rand(50_000, generator=generator),
+    )
+    assert samples_agree(first, second)
+    assert not samples_agree(first, second.square())
+    assert not samples_agree(first, 1.03 * second)
+    cells = [torch.bincount((5 * sample).long(), minlength=5) for sample in (first, second)]
+    assert cells_agree(*cells)
+    assert not cells_agree(cells[0], torch.tensor([10_500, 9500, 10_000, 10_000, 10_000]))
 
 
 def test_unbiased(generator: Generator) -> None:

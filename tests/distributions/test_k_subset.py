@@ -1,4 +1,4 @@
-"""k of n with probabilities proportional to products: brute force, gradients, samples, transforms."""
+"""Exactly k of n, by products of weights: brute force, gradients, samples, transforms."""
 
 import math
 from collections.abc import Callable
@@ -32,7 +32,9 @@ def assert_is_product_law(q: hg.KSubset, logits: Tensor, tolerance: float) -> No
     n, k = logits.shape[-1], q.k
     log_probs = product_law(logits, k)
     states = q.enumerate_support()
-    assert torch.equal(states[(slice(None), *(0,) * (logits.ndim - 1))].double(), k_hot_vectors(n, k))
+    assert torch.equal(
+        states[(slice(None), *(0,) * (logits.ndim - 1))].double(), k_hot_vectors(n, k)
+    )
     mean = marginals(log_probs, n, k)
     finite = torch.where(log_probs > -INF, log_probs, 0.0)
 
@@ -87,7 +89,9 @@ def test_one_state_is_certain() -> None:
             torch.testing.assert_close(grad, torch.zeros_like(logits), rtol=0, atol=1e-6)
         assert torch.equal(q.sample((4,)), state.expand(4, -1))
         assert torch.equal(q.mode, state)
-        assert torch.equal(q.enumerate_support()[q.log_prob(q.enumerate_support()) > -1], state[None])
+        assert torch.equal(
+            q.enumerate_support()[q.log_prob(q.enumerate_support()) > -1], state[None]
+        )
 
 
 def test_a_constant_changes_nothing(generator: Generator) -> None:
@@ -95,9 +99,7 @@ def test_a_constant_changes_nothing(generator: Generator) -> None:
     q, shifted = hg.KSubset(logits, 3), hg.KSubset(logits + 1234.5, 3)
     torch.testing.assert_close(shifted.mean, q.mean)
     torch.testing.assert_close(shifted.entropy(), q.entropy(), rtol=1e-9, atol=1e-9)
-    torch.testing.assert_close(
-        shifted.log_prob(q.mode), q.log_prob(q.mode), rtol=1e-9, atol=1e-9
-    )
+    torch.testing.assert_close(shifted.log_prob(q.mode), q.log_prob(q.mode), rtol=1e-9, atol=1e-9)
 
 
 def test_support_has_a_budget() -> None:
@@ -162,9 +164,7 @@ def test_log_prob_is_linear_in_the_value(generator: Generator) -> None:
     q = hg.KSubset(torch.randn(5, dtype=torch.float64, generator=generator), 2, validate_args=False)
     one, two = q.enumerate_support()[[1, 7]]
     between = 0.3 * one + 0.7 * two
-    torch.testing.assert_close(
-        q.log_prob(between), 0.3 * q.log_prob(one) + 0.7 * q.log_prob(two)
-    )
+    torch.testing.assert_close(q.log_prob(between), 0.3 * q.log_prob(one) + 0.7 * q.log_prob(two))
     between.requires_grad_()
     q.log_prob(between).backward()
     assert between.grad is not None
@@ -369,9 +369,7 @@ def test_vmap_and_grad(k: int, generator: Generator) -> None:
         torch.testing.assert_close(values, expected)
         torch.testing.assert_close(gradients, torch.autograd.grad(expected.sum(), leaf)[0])
         hessian = torch.func.jacrev(torch.func.jacrev(function))(logits[0])
-        torch.testing.assert_close(
-            hessian, torch.autograd.functional.hessian(function, logits[0])
-        )
+        torch.testing.assert_close(hessian, torch.autograd.functional.hessian(function, logits[0]))
 
 
 @pytest.mark.usefixtures("compiler")
@@ -389,3 +387,15 @@ def test_compiled_whole_it_gives_the_same_numbers(generator: Generator) -> None:
         values = function(logits)
         results.append((values, torch.autograd.grad(values.sum(), logits)[0]))
     torch.testing.assert_close(*results, rtol=1e-5, atol=1e-6)
+
+
+def test_on_another_device_nothing_is_left_on_the_cpu() -> None:
+    """torch's device without memory refuses to mix with the CPU, as a GPU does."""
+    logits = torch.zeros(4, 6, device="meta").requires_grad_()
+    q = hg.KSubset(logits, 2, validate_args=False)
+    z = q.sample((3,))
+    figures = [z, q.mode, q.mean, q.entropy(), q.log_prob(z), q.enumerate_support()]
+    assert all(figure.device.type == "meta" for figure in figures)
+    sum(figure.sum() for figure in figures).backward()  # type: ignore[union-attr]
+    with pytest.raises(RuntimeError, match="device"):
+        q.mean + torch.zeros(4, 6)

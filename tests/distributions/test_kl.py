@@ -122,9 +122,7 @@ def test_subsets(k: int, generator: Generator) -> None:
         joint = kl_divergence(p.to_event(1), q.to_event(1))
         torch.testing.assert_close(joint, expected.sum(), rtol=1e-11, atol=1e-11)
         torch.testing.assert_close(kl_divergence(p, p), torch.zeros(4).double())
-        single = kl_divergence(
-            hg.KSubset(p_logits.float(), k), hg.KSubset(q_logits.float(), k)
-        )
+        single = kl_divergence(hg.KSubset(p_logits.float(), k), hg.KSubset(q_logits.float(), k))
         torch.testing.assert_close(single.double(), expected, rtol=1e-5, atol=2e-5)
         if 0 < k < 6:  # mutant: the other direction
             assert not torch.allclose(kl_divergence(q, p), expected)

@@ -1,4 +1,4 @@
-"""k of n drawn one after another: sums over orders, samples, noise given an outcome, relaxations."""
+"""k of n drawn one after another: sums over orders, samples, noise, relaxations."""
 
 import itertools
 import math
@@ -271,3 +271,19 @@ def test_vmap_and_grad(generator: Generator) -> None:
         torch.testing.assert_close(torch.func.vmap(function)(logits), expected)
         gradients = torch.func.vmap(torch.func.grad(function))(logits)
         torch.testing.assert_close(gradients, torch.autograd.grad(expected.sum(), leaf)[0])
+
+
+def test_on_another_device_nothing_is_left_on_the_cpu() -> None:
+    """torch's device without memory refuses to mix with the CPU, as a GPU does."""
+    logits = torch.zeros(4, 6, device="meta").requires_grad_()
+    q = hg.PlackettLuceSubset(logits, 2, validate_args=False)
+    z = q.sample((3,))
+    figures = [z, q.mode, q.mean, q.entropy(), q.log_prob(z), q.enumerate_support()]
+    noise = q.draw_noise((3,))
+    order = q.sample_order((3,))
+    figures += [q.relax(noise, 0.5), q.conditional_noise(z, noise), q.log_prob_of_order(order)]
+    figures += [q.conditional_noise_of_order(order, noise)]
+    assert all(figure.device.type == "meta" for figure in figures)
+    sum(figure.sum() for figure in figures).backward()  # type: ignore[union-attr]
+    with pytest.raises(RuntimeError, match="device"):
+        q.mean + torch.zeros(4, 6)

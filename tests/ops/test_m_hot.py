@@ -1,4 +1,4 @@
-"""Relaxed m-hot vectors: the law of the loop that draws a repeated column anew, without the loop."""
+"""Relaxed m-hot vectors: the law of the loop that draws a repeated column anew."""
 
 import math
 from typing import Any

@@ -248,7 +248,8 @@ def test_uniforms(generator: torch.Generator) -> None:
     # the same words for the same seed, whatever the global state
     before = torch.get_rng_state()
     first, again, other = (
-        ops.draw_uniform((3, 5), generator=torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)
+        ops.draw_uniform((3, 5), generator=torch.Generator().manual_seed(seed))
+        for seed in (1, 1, 2)
     )
     assert torch.equal(torch.get_rng_state(), before)
     assert torch.equal(first, again)

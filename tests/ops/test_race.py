@@ -9,7 +9,7 @@ import torch
 from distributions.subsets import k_hot_vectors
 from stats import gumbel_cdf, law_fits, logistic_cdf, samples_agree
 from torch import Generator, Tensor
-from torch.autograd import gradcheck
+from torch.autograd import gradcheck, gradgradcheck
 
 from hotgrad import ops
 from hotgrad.ops.quadrature import gauss_legendre
@@ -179,6 +179,7 @@ def test_gradients(k: int, generator: Generator) -> None:
 
     for function in (set_noise, order_noise):
         assert gradcheck(function, (scores, noise))
+        assert gradgradcheck(function, (scores, noise))
 
 
 def test_single_precision_agrees_with_double(generator: Generator) -> None:
