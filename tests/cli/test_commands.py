@@ -41,6 +41,15 @@ def bits(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "bits"
 
 
+@pytest.fixture(scope="module")
+def subsets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with 4 subsets, 2 of 5, and no word about the estimator."""
+    folder = tmp_path_factory.mktemp("runs") / "subsets"
+    size = ["--num-categories", "5", "--subset-size", "2"]
+    assert run(["train", *SMALL, *size, "--latent", "k-subset", "--out", str(folder)]) == 0
+    return folder
+
+
 def stdout(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
     capsys.readouterr()
     assert run([str(argument) for argument in arguments]) == 0
@@ -80,6 +89,13 @@ def test_train_leaves_everything(trained: Path) -> None:
             assert min(image.size) > 100
     config, shape = vae.RunFolder.open(trained).read_config()
     assert (config.epochs, config.hidden, config.num_latents, shape) == (2, (16,), 4, (8, 8))
+
+
+def test_train_with_subsets_settles_the_estimator(subsets: Path) -> None:
+    record = json.loads((subsets / "config.json").read_text())["config"]
+    assert record["estimator"] == "straight-through"
+    assert record["subset_size"] == 2
+    assert vae.load(subsets).latent == vae.KSubsetLatent(4, 5, k=2)
 
 
 def test_train_says_where_things_are(
@@ -160,6 +176,7 @@ def test_every_option_reaches_the_configuration(
         "latent": "bernoulli",
         "num_latents": 3,
         "num_categories": 4,
+        "subset_size": 3,
         "network": "linear",
         "hidden": (5, 4),
         "prior": "learned",
@@ -230,6 +247,12 @@ def test_evaluate_of_bits_with_drawn_targets(
     assert record["elbo"] < 0
 
 
+def test_evaluate_of_subsets(subsets: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    record = json.loads(stdout(capsys, "evaluate", subsets, "--num-samples", "5", "--json"))
+    assert record["elbo"] < record["bound"] < 0
+    assert record["kl"] >= 0
+
+
 # generate
 
 
@@ -240,6 +263,10 @@ def test_generate_a_picture(
     with Image.open(trained / "generated.png") as image:
         assert image.format == "PNG"
     assert "1 items in" in stdout(capsys, "generate", trained, "-n1", "--out", tmp_path / "a.png")
+
+
+def test_generate_from_subsets(subsets: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "3 items in" in stdout(capsys, "generate", subsets, "-n", "3")
 
 
 def test_generate_an_array(bits: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -276,6 +303,19 @@ def test_encode_bits(bits: Path, tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert codes.shape[1] == 4
     assert codes.dtype == np.uint8
     np.testing.assert_array_equal(codes, (probs > 0.5).astype(np.uint8))
+
+
+def test_encode_subsets(subsets: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "codes (300 x 4 x 5)" in stdout(capsys, "encode", subsets)
+    with np.load(subsets / "codes-test.npz") as arrays:
+        codes, probs = arrays["codes"], arrays["probs"]
+    assert codes.dtype == np.uint8
+    with torch.no_grad():
+        q = vae.load(subsets).encode(vae.load_dataset("digits").test)
+    chosen = q.logits.topk(2).indices.sort(-1).values
+    np.testing.assert_array_equal(codes.nonzero()[-1].reshape(300, 4, 2), chosen.numpy())
+    np.testing.assert_array_equal(codes.sum(-1), 2)
+    np.testing.assert_allclose(probs.sum(-1), 2, rtol=1e-5)
 
 
 def test_encode_other_data(
@@ -327,6 +367,9 @@ def test_train_refuses(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
         (["--epochs", "many"], "--epochs"),
         (["--estimator", "exact", "--num-latents", "20"], "3^20 codes"),
         (["--estimator", "score-function"], "num_samples"),
+        (["--latent", "k-subset", "--subset-size", "3"], "less than num_categories=3"),
+        (["--latent", "k-subset", "--estimator", "reinmax"], "doesn't work with latent=k-subset"),
+        (["--latent", "k-subset", "--kl", "concrete"], "kl=analytic"),
         (["--seed", str(2**70)], "seed must be below"),
         (["--precision", "8-bit"], "Unknown precision"),
         (["--accelerator", "abacus"], "Unknown accelerator"),

@@ -187,3 +187,9 @@ def test_one_held_out_row_has_no_standard_error() -> None:
     single = Part(test.features.iloc[:1], None)
     scores = compare(train, single, ["c0"], task="reconstruction", seed=0)
     assert {score.standard_error for score in scores} == {None}
+
+
+def test_a_single_row_of_each_class_is_ranked_all_the_same() -> None:
+    table = pd.DataFrame({"a": [1.0, 2.0, 3.0, 4.0], "b": [4.0, 3.0, 1.0, 2.0], "y": [0, 1, 0, 1]})
+    train, test = hold_out(pose(table, k=1, target="y"), 1, seed=0)
+    assert len(compare(train, test, ["a"], task="classification", seed=0)) == 6

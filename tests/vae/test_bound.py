@@ -13,7 +13,8 @@ from hotgrad import vae
 from hotgrad.distributions import Independent
 from hotgrad.vae import bound as bound_module
 
-LATENTS = [vae.BernoulliLatent(2), vae.CategoricalLatent(1, 3)]
+LATENTS = [vae.BernoulliLatent(2), vae.CategoricalLatent(1, 3), vae.KSubsetLatent(1, 4, k=2)]
+KINDS = ["bits", "categories", "subsets"]
 X = torch.tensor([[0.0, 1.0, 0.3], [0.9, 0.2, 1.0]], dtype=torch.float64)
 
 
@@ -56,7 +57,7 @@ class Tuples:
             )
 
 
-@pytest.mark.parametrize("latent", LATENTS, ids=["bits", "categories"])
+@pytest.mark.parametrize("latent", LATENTS, ids=KINDS)
 @pytest.mark.parametrize("m", [1, 2, 3])
 def test_its_exponential_is_unbiased(
     latent: vae.Latent, m: int, monkeypatch: pytest.MonkeyPatch
@@ -71,7 +72,7 @@ def test_its_exponential_is_unbiased(
         assert not torch.allclose(wrong, tuples.evidence.exp(), rtol=1e-3)
 
 
-@pytest.mark.parametrize("latent", LATENTS, ids=["bits", "categories"])
+@pytest.mark.parametrize("latent", LATENTS, ids=KINDS)
 def test_its_mean_is_below_the_evidence_and_rises(
     latent: vae.Latent, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -82,7 +83,7 @@ def test_its_mean_is_below_the_evidence_and_rises(
     assert means[0] < means[-1] < runs[0].evidence.item()
 
 
-@pytest.mark.parametrize("latent", LATENTS, ids=["bits", "categories"])
+@pytest.mark.parametrize("latent", LATENTS, ids=KINDS)
 def test_it_converges_to_the_evidence(latent: vae.Latent, generator: torch.Generator) -> None:
     model = toy_model(latent, learned_prior=True)
     m = 50_000

@@ -5,9 +5,14 @@ import json
 from typing import Any
 
 import pytest
+import torch
 
+import hotgrad as hg
 from hotgrad import schedules
-from hotgrad.vae import CHOICES, Config
+from hotgrad.estimators import ESTIMATORS, make_estimator
+from hotgrad.vae import CHOICES, Config, make_latent
+from hotgrad.vae.config import SERVING
+from hotgrad.vae.latent import LAWS
 
 
 def test_it_survives_json() -> None:
@@ -75,6 +80,22 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"targets": "dynamic", "likelihood": "gaussian"}, "likelihood=bernoulli"),
     ({"estimator": "exact"}, r"10\^20 codes.*fewer num_latents"),
     ({"estimator": "exact", "latent": "bernoulli"}, r"2\^20 codes"),
+    ({"estimator": "exact", "latent": "k-subset", "num_latents": 3}, r"C\(10, 5\)\^3 codes"),
+    ({"estimator": "exact", "latent": "k-subset", "num_categories": 10**9}, r"C\(1000000000, "),
+    ({"subset_size": -1}, "subset_size must be an integer of at least 0, got -1"),
+    ({"subset_size": 2.0}, "subset_size must be an integer"),
+    ({"subset_size": True}, "subset_size must be an integer"),
+    ({"latent": "k-subset", "subset_size": 10}, "less than num_categories=10, got 10"),
+    ({"latent": "k-subset", "subset_size": 11}, "less than num_categories=10, got 11"),
+    ({"latent": "k-subset", "kl": "concrete"}, "k-subset has no relaxation.*kl=analytic"),
+    (
+        {"latent": "k-subset", "estimator": "gumbel-softmax"},
+        "estimator=gumbel-softmax doesn't work with latent=k-subset. Use one of straight-through,",
+    ),
+    (
+        {"latent": "bernoulli", "estimator": "relaxed-top-k"},
+        "Unknown estimator 'relaxed-top-k'.*Known: auto, gumbel-softmax,",
+    ),
 ]
 
 
@@ -89,10 +110,70 @@ def test_unknown_settings_are_named() -> None:
         Config.from_dict({"size": 1, "colour": 2})
 
 
+@pytest.mark.parametrize(
+    ("latent", "estimator", "size"),
+    [
+        ("categorical", "gumbel-softmax", 0),
+        ("bernoulli", "gumbel-softmax", 0),
+        ("k-subset", "straight-through", 5),
+    ],
+)
+def test_what_is_left_open_is_settled(latent: str, estimator: str, size: int) -> None:
+    config = Config(latent=latent)
+    assert (config.estimator, config.subset_size) == (estimator, size)
+    assert Config(latent=latent, estimator="auto", subset_size=0) == config
+    assert Config.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+
+
+def test_half_of_an_odd_number_is_rounded_down() -> None:
+    assert Config(latent="k-subset", num_categories=3).subset_size == 1
+    assert Config(latent="k-subset", num_categories=3, subset_size=2).subset_size == 2
+
+
+@pytest.mark.parametrize("latent", LAWS)
+def test_an_estimator_is_admitted_where_it_works(latent: str) -> None:
+    """What a configuration admits is what an expectation takes, and nothing else."""
+    code = make_latent(latent, 2, 3, 1)
+    admitted = set()
+    for name in ESTIMATORS:
+        q = code.law(torch.zeros(code.size, requires_grad=True))
+        try:
+            hg.expectation(lambda z: z.flatten(1).sum(-1), q, make_estimator(name), num_samples=2)
+            admitted.add(name)
+        except NotImplementedError:
+            with pytest.raises(ValueError, match=name):
+                Config(latent=latent, estimator=name, num_latents=2, num_samples=2)
+        else:
+            assert Config(latent=latent, estimator=name, num_latents=2, num_samples=2)
+    assert admitted == set(SERVING[latent])
+
+
+# config.json of a run that was made before codes could be subsets
+OLD = (
+    '{"data": "digits", "data_dir": null, "column": null, "targets": "grey", "corruption": "none", '
+    '"corruption_level": 0.25, "latent": "bernoulli", "num_latents": 20, "num_categories": 10, '
+    '"network": "mlp", "hidden": [256], "likelihood": "bernoulli", "prior": "uniform", '
+    '"estimator": "reinmax", "baseline": "leave-one-out", "num_samples": 1, "kl": "analytic", '
+    '"prior_temperature": 0.5, "schedule": "cosine", "temperature": 1.0, "min_temperature": 0.3, '
+    '"anneal_rate": 0.0001, "anneal_every": 500, "epochs": 100, "batch_size": 100, '
+    '"optimizer": "adam", "learning_rate": 0.001, "seed": 0, "accelerator": "auto", "devices": 1, '
+    '"precision": "32-true"}'
+)
+
+
+def test_an_old_run_is_the_same_run() -> None:
+    assert Config.from_dict(json.loads(OLD)) == Config(latent="bernoulli", estimator="reinmax")
+
+
 def test_exact_is_allowed_up_to_its_budget() -> None:
     assert Config(estimator="exact", latent="bernoulli", num_latents=16).num_latents == 16
     with pytest.raises(ValueError, match=r"2\^17"):
         Config(estimator="exact", latent="bernoulli", num_latents=17)
+    # 252^2 is below 2^16, as is C(65536, 1)
+    assert Config(estimator="exact", latent="k-subset", num_latents=2).num_latents == 2
+    assert Config(
+        estimator="exact", latent="k-subset", num_latents=1, num_categories=2**16, subset_size=1
+    )
 
 
 @pytest.mark.parametrize(

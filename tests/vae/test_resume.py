@@ -16,6 +16,7 @@ from toy_runs import toy_config, toy_dataset, train_toy
 
 from hotgrad import vae
 from hotgrad.cli.app import run as hotgrad
+from hotgrad.vae.latent import LAWS
 
 EPOCHS = 40
 # a baseline with a state, targets and codes that are drawn, a temperature that falls
@@ -147,6 +148,27 @@ def test_killed_again_and_again(tmp_path: Path, peaceful: Path) -> None:
 
 
 # What is left to say needs no process of its own.
+
+
+@pytest.mark.parametrize("latent", LAWS)
+def test_a_run_stopped_between_epochs_ends_as_one_left_in_peace(
+    tmp_path: Path, latent: str
+) -> None:
+    class Stop(Exception):
+        pass
+
+    def stop(progress: vae.Progress) -> None:
+        if progress.epoch == 2:
+            raise Stop
+
+    settings = {"latent": latent, "num_categories": 4, "prior": "learned", "epochs": 4}
+    train_toy(tmp_path / "peaceful", **settings)
+    with pytest.raises(Stop):
+        vae.train(toy_config(**settings), tmp_path / "run", dataset=toy_dataset(), listener=stop)
+    assert not (tmp_path / "run" / "model.safetensors").exists()
+    vae.train(toy_config(**settings), tmp_path / "run", dataset=toy_dataset(), resume=True)
+    weights = [tmp_path / name / "model.safetensors" for name in ("run", "peaceful")]
+    assert weights[0].read_bytes() == weights[1].read_bytes()
 
 
 def resume(folder: Path, *, epochs: int = 2) -> vae.VAE:

@@ -13,6 +13,7 @@ from toy_runs import toy_config, toy_dataset, train_toy
 
 from hotgrad import vae
 from hotgrad.vae.checkpoint import load_checkpoint
+from hotgrad.vae.latent import LAWS
 
 
 @pytest.fixture
@@ -33,7 +34,7 @@ def resume(run: Path, **changes: Any) -> vae.VAE:
     return vae.train(config, run, dataset=toy_dataset(), resume=True)
 
 
-@pytest.mark.parametrize("latent", ["categorical", "bernoulli"])
+@pytest.mark.parametrize("latent", LAWS)
 @pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian"])
 def test_load_gives_the_trained_model(tmp_path: Path, latent: str, likelihood: str) -> None:
     trained = train_toy(tmp_path / "run", latent=latent, likelihood=likelihood)

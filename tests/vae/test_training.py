@@ -15,6 +15,7 @@ from toy_runs import toy_config, toy_dataset, train_toy
 
 from hotgrad import vae
 from hotgrad.vae import training
+from hotgrad.vae.config import SERVING
 from hotgrad.vae.trainee import build_trainee
 from hotgrad.vae.training import train
 
@@ -33,9 +34,17 @@ def metrics(folder: Path) -> list[dict[str, str]]:
 # The result.
 
 
-@pytest.mark.parametrize("estimator", ["gumbel-softmax", "score-function"])
-def test_the_same_seed_gives_the_same_run(tmp_path: Path, estimator: str) -> None:
+@pytest.mark.parametrize(
+    ("latent", "estimator"),
+    [
+        ("categorical", "gumbel-softmax"),
+        ("categorical", "score-function"),
+        ("k-subset", "straight-through"),
+    ],
+)
+def test_the_same_seed_gives_the_same_run(tmp_path: Path, latent: str, estimator: str) -> None:
     settings: dict[str, Any] = {
+        "latent": latent,
         "estimator": estimator,
         "baseline": "moving-average",
         "targets": "dynamic",
@@ -64,6 +73,8 @@ def test_the_global_generator_is_left_alone(tmp_path: Path) -> None:
         {"estimator": "reinmax", "latent": "bernoulli"},
         {"likelihood": "gaussian", "estimator": "exact"},
         {"kl": "concrete", "schedule": "constant", "temperature": 0.67},
+        {"latent": "k-subset"},
+        {"latent": "k-subset", "num_categories": 4, "prior": "learned"},
     ],
     ids=lambda settings: " ".join(map(str, settings.values())),
 )
@@ -92,6 +103,10 @@ def choices() -> Iterator[dict[str, Any]]:
     yield {"estimator": "score-function", "baseline": "none"}
     yield {"latent": "bernoulli", "kl": "concrete"}
     yield {"latent": "bernoulli", "estimator": "score-function", "baseline": "learned"}
+    yield {"latent": "k-subset", "prior": "learned", "precision": "bf16-mixed"}
+    yield {"latent": "k-subset", "estimator": "score-function", "baseline": "learned"}
+    for estimator in SERVING["k-subset"]:
+        yield {"latent": "k-subset", "estimator": estimator, "num_samples": 2}
     yield {"precision": "64-true"}
     yield {"precision": "bf16-mixed"}
     yield {"hidden": (8, 6), "num_samples": 3}

@@ -33,7 +33,8 @@ def encode(
 ) -> None:
     """Write each item's likeliest code and its marginals to an .npz file.
 
-    `codes` holds category numbers (items, variables), or bits (items, bits); `probs` the marginals.
+    `codes` holds category numbers (items, variables), bits (items, bits), or the k-hot vectors of
+    subsets (items, variables, categories); `probs` the marginals.
     """
     vae.RunFolder.open(run)
     target = out or run / f"codes-{split}.npz"
@@ -42,13 +43,13 @@ def encode(
     if not target.parent.is_dir():
         raise ValueError(f"There is no folder {target.parent}.")
     opened = open_run(run, data=data, data_dir=data_dir)
+    one_hot = opened.config.latent == "categorical"
     codes, probs = [], []
     with torch.no_grad():
         for items in split_of(opened.dataset, split).split(ENCODE_BATCH):
             targets = vae.make_targets(items, _steady(opened.config.targets), None)
             q = opened.model.encode(targets)
-            mode = q.mode
-            codes.append(mode.argmax(-1) if mode.ndim == 3 else mode.to(torch.uint8))
+            codes.append(q.mode.argmax(-1) if one_hot else q.mode.to(torch.uint8))
             probs.append(q.mean)
     all_codes, all_probs = torch.cat(codes), torch.cat(probs)
     with written_whole(target) as temporary, temporary.open("wb") as file:

@@ -44,6 +44,9 @@ def draw_pictures(folder: vae.RunFolder, model: vae.VAE, dataset: vae.Dataset) -
 
 
 def _describe(config: vae.Config) -> str:
-    if config.latent == "categorical":
-        return f"{config.num_latents} x {config.num_categories} categories, {config.estimator}"
-    return f"{config.num_latents} bits, {config.estimator}"
+    code = {
+        "categorical": f"{config.num_latents} x {config.num_categories} categories",
+        "bernoulli": f"{config.num_latents} bits",
+        "k-subset": f"{config.num_latents} x ({config.subset_size} of {config.num_categories})",
+    }[config.latent]
+    return f"{code}, {config.estimator}"

@@ -11,7 +11,8 @@ from hotgrad import vae
 from hotgrad.cli.pictures import draw_pictures
 from hotgrad.cli.progress import console, training_bar
 
-DEFAULT = vae.Config()
+# the class: in an object "auto" is settled already
+DEFAULT = vae.Config
 DATA, MODEL, GRADIENT, TRAINING, RUN = "Data", "Model", "Gradient", "Training", "Run"
 
 
@@ -48,8 +49,11 @@ def train(
     latent: Annotated[str, _one_of(MODEL, "latent", "Kind of code: ")] = DEFAULT.latent,
     num_latents: Annotated[int, _option(MODEL, "Latent variables or bits.")] = DEFAULT.num_latents,
     num_categories: Annotated[
-        int, _option(MODEL, "Categories of each variable (categorical).")
+        int, _option(MODEL, "Categories of each variable (categorical, k-subset).")
     ] = DEFAULT.num_categories,
+    subset_size: Annotated[
+        int, _option(MODEL, "How many of them each variable has (k-subset); 0 is half.")
+    ] = DEFAULT.subset_size,
     network: Annotated[str, _one_of(MODEL, "network")] = DEFAULT.network,
     hidden: Annotated[
         str, _option(MODEL, "Hidden widths of the MLP, from the data inwards.", metavar="N,N,..")
@@ -58,7 +62,9 @@ def train(
         str, _one_of(MODEL, "likelihood", "For values in [0, 1], or for any: ")
     ] = DEFAULT.likelihood,
     prior: Annotated[str, _one_of(MODEL, "prior")] = DEFAULT.prior,
-    estimator: Annotated[str, _one_of(GRADIENT, "estimator")] = DEFAULT.estimator,
+    estimator: Annotated[
+        str, _one_of(GRADIENT, "estimator", "auto suits --latent: ")
+    ] = DEFAULT.estimator,
     baseline: Annotated[
         str, _one_of(GRADIENT, "baseline", "Of score-function: ")
     ] = DEFAULT.baseline,

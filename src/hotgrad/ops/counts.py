@@ -10,13 +10,19 @@ its second half, and a last odd node goes up as it is. The last level has two no
 children.
 """
 
+from itertools import pairwise
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from hotgrad.ops import checks
 from hotgrad.ops.polynomials import add_correlation, add_product, correlate, product
 
 Levels = list[Tensor]
+
+SHORT = 32
+"""Up to so many coefficients are not worth looking at."""
 
 
 def count_levels(leaves: Tensor, degree: int) -> Levels:
@@ -27,8 +33,22 @@ def count_levels(leaves: Tensor, degree: int) -> Levels:
     levels = [leaves]
     while levels[-1].shape[1] > 2:
         left, right = _pairs(levels[-1]).unbind(1)
-        levels.append(_with_odd_node(product(left, right, degree), levels[-1]))
+        level = _with_odd_node(product(left, right, degree), levels[-1])
+        levels.append(_without_tail(level))
     return levels
+
+
+def _without_tail(level: Tensor) -> Tensor:
+    """A level without the last coefficients that are next to nothing in every node.
+
+    Many of them are denormal numbers, with which a processor is fifty times slower.
+    """
+    short = level.shape[0] <= SHORT
+    if short or level.device.type != "cpu" or not checks.values_readable(level):
+        return level
+    info = torch.finfo(level.dtype)
+    seen = (level.detach().flatten(1).amax(1) > info.tiny / info.eps).nonzero()
+    return level[: int(seen[-1]) + 1] if len(seen) else level
 
 
 def _pairs(level: Tensor) -> Tensor:
@@ -97,13 +117,13 @@ def _unpaired(swapped: Tensor, upper: Tensor, level: Tensor) -> Tensor:
     return torch.cat([to_left, to_right, last], 1)
 
 
-def moved_levels(levels: Levels, leaves: Tensor, degree: int) -> Levels:
+def moved_levels(levels: Levels, leaves: Tensor) -> Levels:
     """How the levels change when (q, p) move along `leaves`."""
     moved = [leaves]
-    for level in levels[:-1]:
+    for level, above in pairwise(levels):
         left, right = _pairs(level).unbind(1)
         moved_left, moved_right = _pairs(moved[-1]).unbind(1)
-        both = product(moved_left, right, degree)
+        both = product(moved_left, right, above.shape[0] - 1)
         add_product(both, left, moved_right)
         moved.append(_with_odd_node(both, moved[-1]))
     return moved

@@ -58,7 +58,7 @@ def tilt(scores: Tensor, k: int) -> Tensor:
     Newton's steps inside a bracket that halves; -inf scores are masks.
     """
     readable = checks.values_readable(scores) and scores.device.type == "cpu"
-    lowest, highest = scores.aminmax(dim=0)
+    lowest, highest = scores.amin(0), scores.amax(0)
     if readable and bool(lowest.amin() > -torch.inf):
         mean = scores.mean(0)
         count = torch.full_like(mean, len(scores))
@@ -179,7 +179,7 @@ class _KOfN(Function):
         step = direction.t().contiguous() * p * q
         leaves = torch.zeros_like(levels[0])
         leaves[mark, :n], leaves[1 - mark, :n] = step, -step
-        moved = moved_levels(levels, leaves, marked)
+        moved = moved_levels(levels, leaves)
         moved_total = (ctx.gradients[0] * moved[-1]).sum((0, 1)) / total
         seed = coefficient_gradient(moved[-1], marked)
         moved_to_p = moved_descent(levels, moved, ctx.gradients, seed, mark)[:n]

@@ -6,9 +6,11 @@ correlation: the two close under differentiation. All terms of a product of prob
 positive, so nothing cancels: each coefficient is right to a relative rounding error.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd import Function
 
@@ -34,46 +36,49 @@ def correlate(c: Tensor, b: Tensor, size: int) -> Tensor:
 
 def add_product(total: Tensor, a: Tensor, b: Tensor) -> None:
     """Add the product's coefficients to those that `total` has; without a gradient."""
-    short, long = (a, b) if len(a) <= len(b) else (b, a)
-    for shift, factor in enumerate(short[: len(total)].unbind()):
-        length = min(len(long), len(total) - shift)
-        _add(total[shift : shift + length], long[:length], factor)
+    short, long = (a, b) if a.size(0) <= b.size(0) else (b, a)
+    add, length, size = _adder(a, b), long.size(0), total.size(0)
+    for shift, factor in enumerate(short[:size].unbind()):
+        if shift + length <= size:
+            add(total[shift : shift + length], long, factor)
+        else:
+            add(total[shift:], long[: size - shift], factor)
 
 
 def add_correlation(total: Tensor, c: Tensor, b: Tensor) -> None:
     """Add correlate(c, b, len(total)) to `total`; without a gradient."""
-    for shift, factor in enumerate(b[: len(c)].unbind()):
-        length = min(len(total), len(c) - shift)
-        _add(total[:length], c[shift : shift + length], factor)
+    add, length, size = _adder(c, b), c.size(0), total.size(0)
+    for shift, factor in enumerate(b[:length].unbind()):
+        if shift + size <= length:
+            add(total, c[shift : shift + size], factor)
+        else:
+            add(total[: length - shift], c[shift:], factor)
 
 
-def _add(total: Tensor, a: Tensor, factor: Tensor) -> None:
-    if checks.values_readable(a, factor):
-        total.addcmul_(a, factor)
-    else:  # vmap would go through addcmul_ row by row
-        total += a * factor
+def _adder(a: Tensor, b: Tensor) -> Callable[[Tensor, Tensor, Tensor], object]:
+    """What adds a product to a tensor in place; vmap goes through addcmul_ row by row."""
+    if checks.values_readable(a, b):
+        return Tensor.addcmul_
+    return lambda total, factor, other: total.add_(factor * other)
 
 
 def _product(a: Tensor, b: Tensor, degree: int) -> Tensor:
-    short, long = (a, b) if len(a) <= len(b) else (b, a)
-    size = min(len(a) + len(b) - 1, degree + 1)
-    total = _padded(long[:size] * short[0], size)
-    add_product(total[1:], short[1:], long)
+    size = min(a.size(0) + b.size(0) - 1, degree + 1)
+    total = _zeros(a, b, size)
+    add_product(total, a, b)
     return total
 
 
 def _correlation(c: Tensor, b: Tensor, size: int) -> Tensor:
-    total = _padded(c[:size] * b[0], size)
-    add_correlation(total, c[1:], b[1:])
+    total = _zeros(c, b, size)
+    add_correlation(total, c, b)
     return total
 
 
-def _padded(coefficients: Tensor, size: int) -> Tensor:
-    """With zeros for those that are missing."""
-    missing = size - len(coefficients)
-    if missing == 0:
-        return coefficients
-    return torch.cat([coefficients, coefficients.new_zeros((missing, *coefficients.shape[1:]))])
+def _zeros(a: Tensor, b: Tensor, size: int) -> Tensor:
+    """Coefficients to add to; mapped by vmap where one of the factors is."""
+    like = b if checks.values_readable(a, b) else a[:1] * b[:1]
+    return like.new_zeros((size, *b.shape[1:]))
 
 
 class _Product(Function):
@@ -115,8 +120,9 @@ class _Correlation(Function):
         if ctx.needs_input_grad[0]:
             to_c = product(upstream, b, len(c) - 1)
             shared = [i for i, size in enumerate(c.shape[1:], 1) if size < to_c.shape[i]]
-            # c has coefficients that were not read where it is longer
-            to_c = _padded(to_c.sum(shared, keepdim=True) if shared else to_c, len(c))
+            to_c = to_c.sum(shared, keepdim=True) if shared else to_c
+            # coefficients of c that were not read
+            to_c = F.pad(to_c, (0, 0) * (c.ndim - 1) + (0, len(c) - len(to_c)))
         if ctx.needs_input_grad[1]:
             to_b = correlate(c.expand(-1, *b.shape[1:]), upstream, len(b))
         return to_c, to_b, None

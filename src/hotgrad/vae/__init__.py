@@ -1,4 +1,4 @@
-"""Discrete variational autoencoders: codes of categories or bits, trained by any estimator.
+"""Discrete variational autoencoders: codes of categories, bits or subsets, by any estimator.
 
 Needs the `train` extra: `pip install "hotgrad[train]"`.
 """
@@ -7,7 +7,13 @@ from hotgrad.vae.bound import Evaluation, elbo, evaluate, importance_weighted_bo
 from hotgrad.vae.config import CHOICES, Config
 from hotgrad.vae.data import Dataset, load_dataset
 from hotgrad.vae.inputs import check_fits, corrupt, make_targets
-from hotgrad.vae.latent import BernoulliLatent, CategoricalLatent, Latent, make_latent
+from hotgrad.vae.latent import (
+    BernoulliLatent,
+    CategoricalLatent,
+    KSubsetLatent,
+    Latent,
+    make_latent,
+)
 from hotgrad.vae.likelihood import BernoulliLikelihood, GaussianLikelihood
 from hotgrad.vae.model import VAE, Elbo, build_model
 from hotgrad.vae.networks import make_decoder, make_encoder
@@ -25,6 +31,7 @@ __all__ = [
     "Elbo",
     "Evaluation",
     "GaussianLikelihood",
+    "KSubsetLatent",
     "Latent",
     "NonFiniteLossError",
     "Progress",

@@ -6,17 +6,27 @@ from dataclasses import dataclass
 from typing import Any
 
 from hotgrad import schedules
-from hotgrad.estimators import ESTIMATORS, Exact
+from hotgrad.estimators import ESTIMATORS, Exact, missing_methods
 from hotgrad.ops.checks import check_choice, check_count, check_temperature
+from hotgrad.vae.latent import LAWS
+
+SERVING: dict[str, tuple[str, ...]] = {
+    latent: tuple(name for name, cls in ESTIMATORS.items() if not missing_methods(cls, law))
+    for latent, law in LAWS.items()
+}
+"""The estimators that each kind of code admits."""
 
 CHOICES: dict[str, tuple[str, ...]] = {
-    "latent": ("categorical", "bernoulli"),
+    "latent": tuple(LAWS),
     "network": ("linear", "mlp", "conv"),
     "likelihood": ("bernoulli", "gaussian"),
     "targets": ("grey", "dynamic", "threshold"),
     "prior": ("uniform", "learned"),
     "kl": ("analytic", "concrete"),
-    "estimator": tuple(ESTIMATORS),
+    "estimator": (
+        "auto",
+        *(name for name in ESTIMATORS if any(name in names for names in SERVING.values())),
+    ),
     "baseline": ("leave-one-out", "none", "moving-average", "learned"),
     "schedule": ("constant", "exponential", "linear", "cosine"),
     "corruption": ("none", "mask", "gaussian"),
@@ -28,7 +38,12 @@ CHOICES: dict[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class Config:
-    """A run of the discrete autoencoder; the defaults suit the bundled digits."""
+    """A run of the discrete autoencoder; the defaults suit the bundled digits.
+
+    Two settings say "choose for me" and hold the choice afterwards: `estimator="auto"`, which
+    becomes gumbel-softmax, or straight-through for k-subset; and, for k-subset, `subset_size=0`,
+    which becomes half of the categories.
+    """
 
     data: str = "digits"
     data_dir: str | None = None
@@ -40,12 +55,13 @@ class Config:
     latent: str = "categorical"
     num_latents: int = 20
     num_categories: int = 10
+    subset_size: int = 0
     network: str = "mlp"
     hidden: tuple[int, ...] = (256,)
     likelihood: str = "bernoulli"
     prior: str = "uniform"
 
-    estimator: str = "gumbel-softmax"
+    estimator: str = "auto"
     baseline: str = "leave-one-out"
     num_samples: int = 1
     kl: str = "analytic"
@@ -76,6 +92,8 @@ class Config:
         for name in ("anneal_every", "devices"):
             check_count(getattr(self, name), name)
         check_count(self.num_categories, "num_categories", minimum=2)
+        check_count(self.subset_size, "subset_size", minimum=0)
+        self._settle()
         check_count(self.seed, "seed", minimum=0)
         if self.seed >= 2**63:
             raise ValueError(f"seed must be below 2^63, got {self.seed}.")
@@ -102,17 +120,54 @@ class Config:
                 "score-function with the leave-one-out baseline needs num_samples of at least 2, "
                 "got 1. Use num_samples=2 or another baseline, such as moving-average."
             )
-        choices = self.num_categories if self.latent == "categorical" else 2
-        if self.estimator == "exact" and choices ** min(self.num_latents, 64) > Exact().budget:
-            raise ValueError(
-                f"estimator=exact sums over {choices}^{self.num_latents} codes, more than "
-                f"{Exact().budget:,}. Use fewer num_latents or another estimator."
-            )
+        self._check_budget()
         if self.targets != "grey" and self.likelihood == "gaussian":
             raise ValueError(
                 f"targets={self.targets} makes binary targets, which need likelihood=bernoulli."
             )
         self.make_schedule(1)
+
+    def _settle(self) -> None:
+        """Choose what was left open, and refuse an estimator that doesn't fit the code."""
+        if self.latent == "k-subset":
+            size = self.subset_size or self.num_categories // 2
+            if size >= self.num_categories:
+                raise ValueError(
+                    f"subset_size must be less than num_categories={self.num_categories}, got "
+                    f"{size}: there is only one way to choose them all."
+                )
+            object.__setattr__(self, "subset_size", size)
+            if self.kl == "concrete":
+                raise ValueError(
+                    "kl=concrete scores relaxed samples, and latent=k-subset has no relaxation "
+                    "with a density. Use kl=analytic, which is exact."
+                )
+        serving = SERVING[self.latent]
+        if self.estimator == "auto":
+            best = "gumbel-softmax" if "gumbel-softmax" in serving else "straight-through"
+            object.__setattr__(self, "estimator", best)
+        if self.estimator not in serving:
+            raise ValueError(
+                f"estimator={self.estimator} doesn't work with latent={self.latent}. "
+                f"Use one of {', '.join(serving)}."
+            )
+
+    def _check_budget(self) -> None:
+        """Refuse to sum over more codes than `Exact` does."""
+        if self.estimator != "exact":
+            return
+        budget, ways = Exact().budget, 2 if self.latent == "bernoulli" else self.num_categories
+        text = str(ways)
+        if self.latent == "k-subset":
+            text = f"C({self.num_categories}, {self.subset_size})"
+            # which is no less than num_categories, and slow to count where that is huge
+            if ways <= budget:
+                ways = math.comb(self.num_categories, self.subset_size)
+        if min(ways, budget + 1) ** min(self.num_latents, 64) > budget:
+            raise ValueError(
+                f"estimator=exact sums over {text}^{self.num_latents} codes, more than "
+                f"{budget:,}. Use fewer num_latents or another estimator."
+            )
 
     def make_schedule(self, total_steps: int) -> "Schedule":
         """The temperature as a function of the step; linear and cosine span the whole run."""

@@ -1,20 +1,30 @@
 """The latent codes: how logits become a law, its relaxation and a flat vector for the decoder.
 
-A new kind of code is a class with these members and a line in `make_latent`.
+A new kind of code is a class with these members, a line in `LAWS` and one in `make_latent`.
 """
 
 from dataclasses import dataclass
 from typing import Protocol
 
 from torch import Tensor
+from torch.distributions import Distribution
 
 from hotgrad.distributions import (
     Bernoulli,
     BinaryConcrete,
     Concrete,
     Independent,
+    KSubset,
     OneHotCategorical,
 )
+from hotgrad.ops.checks import check_choice
+
+LAWS: dict[str, type[Distribution]] = {
+    "categorical": OneHotCategorical,
+    "bernoulli": Bernoulli,
+    "k-subset": KSubset,
+}
+"""The kinds of code, with the law of one of their variables."""
 
 
 class Latent(Protocol):
@@ -80,10 +90,43 @@ class BernoulliLatent:
         return BinaryConcrete(temperature, logits=logits, validate_args=False).to_event(1)
 
 
-def make_latent(kind: str, num_latents: int, num_categories: int) -> Latent:
+@dataclass(frozen=True)
+class KSubsetLatent:
+    """`variables` k-hot vectors, each k of `categories`."""
+
+    variables: int
+    categories: int
+    k: int
+
+    @property
+    def event_shape(self) -> tuple[int, ...]:
+        return (self.variables, self.categories)
+
+    @property
+    def size(self) -> int:
+        return self.variables * self.categories
+
+    def law(self, logits: Tensor) -> Independent:
+        logits = logits.unflatten(-1, self.event_shape)
+        return KSubset(logits, self.k, validate_args=False).to_event(1)
+
+    def relaxed(self, logits: Tensor, temperature: float | Tensor) -> Independent:
+        """Always raises.
+
+        Raises:
+            NotImplementedError: k-hot vectors have no relaxation with a density here.
+        """
+        raise NotImplementedError(
+            "KSubsetLatent has no relaxation with a density, which the Concrete KL needs. Use the "
+            "analytic KL, which is exact: VAE.forward, or kl=analytic in a configuration."
+        )
+
+
+def make_latent(kind: str, num_latents: int, num_categories: int, subset_size: int = 1) -> Latent:
     """The code that a configuration names."""
+    check_choice("latent", kind, LAWS)
     if kind == "categorical":
         return CategoricalLatent(num_latents, num_categories)
     if kind == "bernoulli":
         return BernoulliLatent(num_latents)
-    raise ValueError(f"Unknown latent {kind!r}. Known: categorical, bernoulli.")
+    return KSubsetLatent(num_latents, num_categories, subset_size)

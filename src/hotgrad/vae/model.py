@@ -9,6 +9,7 @@ from torch.distributions import kl_divergence
 from hotgrad.distributions import Independent
 from hotgrad.estimators import Estimator, GumbelSoftmax
 from hotgrad.expectation import expectation
+from hotgrad.ops.checks import values_readable
 from hotgrad.vae.config import Config
 from hotgrad.vae.latent import Latent, make_latent
 from hotgrad.vae.likelihood import Likelihood, make_likelihood
@@ -37,7 +38,8 @@ class VAE(nn.Module):
     Args:
         encoder: `(*batch, items) -> (*batch, latent.size)` logits.
         decoder: `(*batch, latent.size) -> (*batch, items)`, what the likelihood reads.
-        latent: the kind of code, `CategoricalLatent(20, 10)` or `BernoulliLatent(200)`.
+        latent: the kind of code, `CategoricalLatent(20, 10)`, `BernoulliLatent(200)` or
+            `KSubsetLatent(20, 20, k=10)`.
         likelihood: `BernoulliLikelihood()` or `GaussianLikelihood()`.
         learned_prior: learn the prior's logits instead of leaving it uniform.
 
@@ -72,6 +74,7 @@ class VAE(nn.Module):
             self.prior_logits = nn.Parameter(zeros)
         else:
             self.register_buffer("prior_logits", zeros)
+        self._fixed_prior = zeros, zeros._version, latent.law(zeros)
 
     def encode(self, x: Tensor) -> Independent:
         """q(z given x)."""
@@ -79,7 +82,16 @@ class VAE(nn.Module):
 
     def prior(self) -> Independent:
         """p(z)."""
-        return self.latent.law(self.prior_logits)
+        logits = self.prior_logits
+        changes = logits.requires_grad or logits.is_inference()
+        if changes or not values_readable(logits):
+            return self.latent.law(logits)
+        # a law keeps what it has computed; one that never changes needn't be made at every step
+        kept, version, law = self._fixed_prior
+        if kept is not logits or version != logits._version:
+            law = self.latent.law(logits)
+            self._fixed_prior = logits, logits._version, law
+        return law
 
     def decode(self, z: Tensor) -> Tensor:
         """The decoder's outputs for codes `(*batch, *event)`."""
@@ -162,7 +174,9 @@ def build_model(config: Config, shape: tuple[int, ...]) -> VAE:
     Its weights depend on the configuration's seed alone; torch's global generator is left as it
     was.
     """
-    latent = make_latent(config.latent, config.num_latents, config.num_categories)
+    latent = make_latent(
+        config.latent, config.num_latents, config.num_categories, config.subset_size
+    )
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(config.seed)
         return VAE(
