@@ -186,6 +186,14 @@ def test_the_folder(tmp_path: Path) -> None:
     assert temperatures == pytest.approx([1 - 0.5 * step / 6 for step in (1, 3, 5)])
 
 
+def test_an_estimator_without_a_temperature_reports_none(tmp_path: Path) -> None:
+    heard: list[vae.Progress] = []
+    config = toy_config(estimator="straight-through")
+    vae.train(config, tmp_path / "run", dataset=toy_dataset(), listener=heard.append)
+    assert {at.temperature for at in heard} == {None}
+    assert {row["temperature"] for row in metrics(tmp_path / "run")} == {""}
+
+
 def test_config_json_records_what_is_needed_to_repeat_it(tmp_path: Path) -> None:
     train_toy(tmp_path / "run", seed=7)
     record = json.loads((tmp_path / "run" / "config.json").read_text())
@@ -233,7 +241,7 @@ def test_the_listener_hears_every_step(tmp_path: Path) -> None:
     assert [at.step for at in heard] == [1, 2, 3, 4, 5, 6]
     assert [at.epoch for at in heard] == [0, 0, 0, 1, 1, 1]
     assert {at.total_steps for at in heard} == {6}
-    assert all(at.elbo < 0 and at.temperature > 0 for at in heard)
+    assert all(at.elbo < 0 and at.temperature and at.temperature > 0 for at in heard)
 
 
 # What is refused, before anything is written.

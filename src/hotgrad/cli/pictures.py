@@ -33,10 +33,7 @@ def draw_pictures(folder: vae.RunFolder, model: vae.VAE, dataset: vae.Dataset) -
         corrupted=None if config.corruption == "none" else visible.unflatten(-1, shape),
     )
     with folder.metrics_file.open(newline="") as file:
-        rows = [
-            {key: value if key == "split" else float(value) for key, value in row.items()}
-            for row in csv.DictReader(file)
-        ]
+        rows = list(csv.DictReader(file))
     # so that nobody reads the gap between the two curves as overfitting alone
     relaxed = ESTIMATORS[config.estimator].relaxes_f
     note = " (train: relaxed samples, not a bound)" if relaxed else ""

@@ -38,7 +38,7 @@ def training_bar(label: str) -> Iterator["Callable[[TrainingProgress], None]"]:
         BarColumn(bar_width=16),
         TextColumn("epoch {task.fields[epoch]}/{task.fields[epochs]}"),
         TextColumn("[bold]ELBO {task.fields[elbo]:.2f}[/bold]"),
-        TextColumn("temp. {task.fields[temperature]:.2f}"),
+        TextColumn("{task.fields[temperature]}"),
         TimeRemainingColumn(elapsed_when_finished=True),
         console=console,
     ) as bar:
@@ -52,7 +52,7 @@ def training_bar(label: str) -> Iterator["Callable[[TrainingProgress], None]"]:
                 "epoch": at.epoch + 1,
                 "epochs": at.epochs,
                 "elbo": at.elbo,
-                "temperature": at.temperature,
+                "temperature": "" if at.temperature is None else f"temp. {at.temperature:.2f}",
             }
             if not tasks:
                 tasks.append(bar.add_task(label, total=at.total_steps, **fields))

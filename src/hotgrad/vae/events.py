@@ -29,4 +29,5 @@ def write_rows(writer: "SummaryWriter", rows: list[Row]) -> None:
     """One scalar for each number of each row, under its split."""
     for row in rows:
         for key in ("elbo", "reconstruction", "kl", "temperature"):
-            writer.add_scalar(f"{key}/{row['split']}", float(row[key]), int(row["step"]))
+            if row[key] != "":
+                writer.add_scalar(f"{key}/{row['split']}", float(row[key]), int(row["step"]))

@@ -18,6 +18,7 @@ import torch
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from torch import Tensor, nn
 
+from hotgrad.estimators import ESTIMATORS, has_temperature
 from hotgrad.files import remove_leftovers
 from hotgrad.vae.bound import elbo
 from hotgrad.vae.checkpoint import Checkpoint, load_checkpoint, restore, save_checkpoint
@@ -40,7 +41,8 @@ class Progress(NamedTuple):
     step: int
     total_steps: int
     elbo: float
-    temperature: float
+    temperature: float | None
+    """The estimator's; None where it has none."""
 
 
 class NonFiniteLossError(ValueError):
@@ -100,6 +102,7 @@ def train(
         if writer is not None:
             write_rows(writer, rows)
 
+    tempered = has_temperature(ESTIMATORS[config.estimator])
     for epoch in range(start["epoch"], config.epochs):
         began = time.perf_counter()
         order = _stream("order", config.seed, epoch)
@@ -112,8 +115,9 @@ def train(
             mine = batch[fabric.global_rank :: fabric.world_size]
             target = make_targets(mine, config.targets, noise)
             visible = corrupt(target, config.corruption, config.corruption_level, noise)
-            temperature = schedule(step)
-            reconstruction, kl = trainee(visible, target, temperature, noise)
+            scheduled = schedule(step)
+            temperature = scheduled if tempered else None
+            reconstruction, kl = trainee(visible, target, scheduled, noise)
             loss = (kl - reconstruction) / len(target)
             if not math.isfinite(bound := -loss.item()):
                 what = f"the loss is {-bound} at step {step + 1}"
@@ -214,7 +218,12 @@ def _validate(model: VAE, data: Tensor, config: Config) -> tuple[float, float]:
 
 
 def _row(
-    step: int, epoch: int, split: str, terms: Sequence[float], temperature: float, seconds: float
+    step: int,
+    epoch: int,
+    split: str,
+    terms: Sequence[float],
+    temperature: float | None,
+    seconds: float,
 ) -> Row:
     reconstruction, kl = terms
     return {
@@ -224,7 +233,7 @@ def _row(
         "elbo": reconstruction - kl,
         "reconstruction": reconstruction,
         "kl": kl,
-        "temperature": temperature,
+        "temperature": "" if temperature is None else temperature,
         "seconds": round(seconds, 3),
     }
 
