@@ -41,6 +41,8 @@ def assert_is_product_law(q: hg.KSubset, logits: Tensor, tolerance: float) -> No
     def close(actual: Tensor, expected: Tensor) -> None:
         torch.testing.assert_close(actual.double(), expected, rtol=tolerance, atol=tolerance)
 
+    weights = torch.where(k_hot_vectors(n, k) == 1, logits.double().unsqueeze(-2), 0.0).sum(-1)
+    close(q.log_normaliser(), weights.logsumexp(-1))
     close(q.log_prob(states), log_probs)
     close(q.log_prob(states).exp().sum(0), torch.ones(logits.shape[:-1], dtype=torch.float64))
     close(q.mean, mean)
@@ -67,6 +69,13 @@ def test_wrong_laws_are_seen(generator: Generator) -> None:
     wrong = hg.KSubset(1.001 * logits, 2)  # mutant: another temperature
     with pytest.raises(AssertionError):
         assert_is_product_law(wrong, logits, 1e-5)
+
+
+def test_the_log_normalisers_gradient_is_the_mean(generator: Generator) -> None:
+    logits = random_logits(6, 3, (4,), generator).requires_grad_()
+    q = hg.KSubset(logits, 3)
+    (slope,) = torch.autograd.grad(q.log_normaliser().sum(), logits)
+    torch.testing.assert_close(slope, q.mean, rtol=0, atol=1e-13)
 
 
 def test_one_state_is_certain() -> None:

@@ -100,7 +100,7 @@ class BinaryConcrete(EventMixin, base.TwinMixin, RelaxedBernoulli):
             info = torch.finfo(value.dtype)
             inside = value.clamp(min=info.tiny, max=1 - info.eps / 2).to(self.temperature.dtype)
             logit = inside.log() - torch.log1p(-inside)
-        return self.log_prob_of_twin(logit) + F.softplus(logit) + F.softplus(-logit)
+        return self.log_prob_of_twin(logit) - F.logsigmoid(logit) - F.logsigmoid(-logit)
 
     def log_prob_of_twin(self, twin: Tensor) -> Tensor:
         """The log-density of the sample's logit: `log_prob` without the sigmoid's Jacobian."""
@@ -111,7 +111,7 @@ class BinaryConcrete(EventMixin, base.TwinMixin, RelaxedBernoulli):
 def log_density_of_logit(logit: Tensor, scores: Tensor, temperature: Tensor) -> Tensor:
     """log-density of (scores + l) / temperature, l logistic."""
     centred = scores - temperature * logit
-    return temperature.log() + centred - 2 * F.softplus(centred)
+    return temperature.log() + centred + 2 * F.logsigmoid(-centred)
 
 
 def check_unit_interval(value: Tensor) -> None:

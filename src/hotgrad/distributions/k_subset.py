@@ -76,6 +76,17 @@ class KSubset(SubsetLaw):
         left_out = base.times_log(1 - value, F.logsigmoid(-tilted))
         return ((chosen + left_out).sum(-1) - log_prob_of_k).to(self.logits.dtype)
 
+    def log_normaliser(self) -> Tensor:
+        r"""$\log e_k(\exp(\mathrm{logits}))$, all subsets' weights; its slope is the mean.
+
+        Grows with the logits; `log_prob` doesn't subtract it, and keeps more digits.
+        """
+        tilted, log_prob_of_k = self.log_odds_and_log_prob_of_k()
+        shift = self._prepare().shift.view(self.batch_shape)
+        # logsigmoid, since torch's softplus is off by 2e-9 at 20
+        total = log_prob_of_k - F.logsigmoid(-tilted).sum(-1) - self.k * shift
+        return total.to(self.logits.dtype)
+
     @property
     def mean(self) -> Tensor:
         """The marginals P(item i is chosen), exact and differentiable."""

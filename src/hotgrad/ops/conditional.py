@@ -51,5 +51,6 @@ def logistic_given_outcome(logits: Tensor, outcome: Tensor, noise: Tensor) -> Te
     # a certain bit's noise is unconditional: logaddexp has no second derivative at -inf
     certain = against == -torch.inf
     against = torch.where(certain, 0.0, against)
-    given = sign * torch.logaddexp(sign * noise + F.softplus(against), against)
+    # logsigmoid, since torch's softplus is off by 2e-9 at 20
+    given = sign * torch.logaddexp(sign * noise - F.logsigmoid(-against), against)
     return torch.where(certain, noise, given)
