@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from hotgrad import ops
+from hotgrad.distributions import PlackettLuceSubset
 from hotgrad.ops import checks
 
 
@@ -156,11 +157,9 @@ def m_hot(
         >>> hg.m_hot(torch.tensor([2.0, 1.0, 0.0, -1.0]), 2, hard=True, generator=generator)
         tensor([1., 0., 1., 0.])
     """
-    noise, columns = _columns(logits, m, temperature, generator)
+    q, noise, columns = _columns(logits, m, temperature, generator)
     soft = ops.columns_maximum(columns)
-    if not hard:
-        return soft
-    return ops.straight_through(ops.k_hot(logits + noise[..., 0, :], m, logits.dtype), soft)
+    return ops.straight_through(q.harden(noise), soft) if hard else soft
 
 
 def m_hot_columns(
@@ -191,27 +190,23 @@ def m_hot_columns(
         >>> V.shape, bool(((V.sum(0) - 1).abs() < 1e-6).all())
         (torch.Size([5, 2]), True)
     """
-    _, columns = _columns(logits, m, temperature, generator)
+    *_, columns = _columns(logits, m, temperature, generator)
     return columns.transpose(-1, -2)
 
 
 def _columns(
     logits: Tensor, m: int, temperature: float | Tensor, generator: torch.Generator | None
-) -> tuple[Tensor, Tensor]:
-    """The noise, `(*batch, m + 1, n)`, and the columns that it leads to, `(*batch, m, n)`."""
+) -> tuple[PlackettLuceSubset, Tensor, Tensor]:
+    """The winners' law, its noise `(*batch, m + 1, n)`, and the columns that it leads to."""
     checks.check_temperature(temperature)
     checks.check_parameter(logits, "logits", event_dims=1)
     m = checks.check_subset_size(m, logits.shape[-1], "m")
-    noise = ops.draw_gumbel(
-        (*logits.shape[:-1], m + 1, logits.shape[-1]),
-        dtype=logits.dtype,
-        device=logits.device,
-        generator=generator,
-    )
+    q = PlackettLuceSubset(logits, m, validate_args=False)
+    noise = q.draw_noise(generator=generator)
     columns = ops.relaxed_columns(logits, noise, temperature)
     if _seen_as_nan(columns):
         checks.check_subset_logits(logits, m, "m")
-    return noise, columns
+    return q, noise, columns
 
 
 def _seen_as_nan(soft: Tensor) -> bool:

@@ -5,7 +5,7 @@
 
 import sys
 
-from hotgrad.cli.extras import missing
+from hotgrad.cli.extras import MissingExtraError, needing
 
 __all__ = ["main"]
 
@@ -13,11 +13,9 @@ __all__ = ["main"]
 def main() -> None:
     """Run `hotgrad`; errors are one line on the terminal and exit status 2."""
     try:
-        from hotgrad.cli.app import run
-    except ModuleNotFoundError as error:
-        if error.name is None or error.name.startswith("hotgrad"):
-            raise
-        extra = "select" if sys.argv[1:2] == ["select"] else "train"
-        print(f"hotgrad: {missing(error.name, extra)}", file=sys.stderr)
+        with needing("select" if sys.argv[1:2] == ["select"] else "train"):
+            from hotgrad.cli.app import run
+    except MissingExtraError as error:
+        print(f"hotgrad: {error}", file=sys.stderr)
         sys.exit(2)
     sys.exit(run())

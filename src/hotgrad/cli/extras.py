@@ -16,9 +16,7 @@ def needing(extra: str) -> Iterator[None]:
     except ModuleNotFoundError as error:
         if error.name is None or error.name.startswith("hotgrad"):
             raise
-        raise MissingExtraError(missing(error.name, extra)) from error
-
-
-def missing(package: str, extra: str) -> str:
-    """One line: what is missing, and what to install."""
-    return f'this command needs {package}, which isn\'t installed: pip install "hotgrad[{extra}]"'
+        raise MissingExtraError(
+            f"this command needs {error.name}, which isn't installed: "
+            f'pip install "hotgrad[{extra}]"'
+        ) from error

@@ -169,7 +169,3 @@ class KSubset(SubsetLaw):
     def _tilted(self) -> Tensor:
         """The logits plus a constant for each row that makes the bits' sum near k."""
         return self._wide + self._prepare().shift.view((*self.batch_shape, 1))
-
-    @property
-    def _wide(self) -> Tensor:
-        return self.logits.to(ops.noise.noise_dtype(self.logits.dtype))

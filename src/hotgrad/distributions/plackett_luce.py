@@ -112,15 +112,13 @@ class PlackettLuceSubset(SubsetLaw):
         Only row 0 changes: the columns' noise is conditioned where it is relaxed.
         """
         ranking = ops.gumbel_given_set(self.logits, outcome, noise[..., 0, :], self.k)
-        columns = noise[..., 1:, :].expand((*ranking.shape[:-1], self.k, -1))
-        return torch.cat([ranking.unsqueeze(-2), columns], -2)
+        return self._with_columns(ranking, noise)
 
     def conditional_noise_of_order(self, order: Tensor, noise: Tensor) -> Tensor:
         """The same for noise that ranks `order`, indices `(..., k)`, first and in this order."""
         self._check_order(order)
         ranking = ops.gumbel_given_order(self.logits, order, noise[..., 0, :])
-        columns = noise[..., 1:, :].expand((*ranking.shape[:-1], self.k, -1))
-        return torch.cat([ranking.unsqueeze(-2), columns], -2)
+        return self._with_columns(ranking, noise)
 
     def perturb(
         self, sample_shape: Any = (), *, generator: torch.Generator | None = None
@@ -146,9 +144,10 @@ class PlackettLuceSubset(SubsetLaw):
         """The k largest scores `(..., n)`, relaxed by k successive softmaxes."""
         return ops.relaxed_top_k(scores, self.k, temperature).to(self.logits.dtype)
 
-    @property
-    def _wide(self) -> Tensor:
-        return self.logits.to(ops.noise.noise_dtype(self.logits.dtype))
+    def _with_columns(self, ranking: Tensor, noise: Tensor) -> Tensor:
+        """The noise with another row 0."""
+        columns = noise[..., 1:, :].expand((*ranking.shape[:-1], self.k, -1))
+        return torch.cat([ranking.unsqueeze(-2), columns], -2)
 
     def _check_order(self, order: Tensor) -> None:
         n = self.event_shape[0]

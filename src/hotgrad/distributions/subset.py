@@ -66,11 +66,6 @@ class SubsetLaw(EventMixin, Distribution):
         return base.copy_validation(self, type(self)(logits, self.k, validate_args=False))
 
     @property
-    def mean(self) -> Tensor:
-        """The marginals."""
-        raise NotImplementedError
-
-    @property
     def variance(self) -> Tensor:
         """Of each component: p (1 - p), p the marginal."""
         return self.mean * (1 - self.mean)
@@ -98,6 +93,11 @@ class SubsetLaw(EventMixin, Distribution):
         listed = self.logits.new_zeros((states, n)).scatter(1, chosen, 1.0)
         listed = listed.view((states,) + (1,) * len(self.batch_shape) + (n,))
         return listed.expand((states, *self.batch_shape, n)) if expand else listed
+
+    @property
+    def _wide(self) -> Tensor:
+        """The logits in at least float32."""
+        return self.logits.to(ops.noise.noise_dtype(self.logits.dtype))
 
     def _draw_gumbel(
         self, sample_shape: Any, generator: torch.Generator | None, *rows: int

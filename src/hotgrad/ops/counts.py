@@ -61,8 +61,13 @@ def _with_odd_node(products: Tensor, below: Tensor) -> Tensor:
     """The next level: the products, and the last node below if it has no partner."""
     if below.shape[1] % 2 == 0:
         return products
-    last = below[: len(products), -1:]
-    return torch.cat([products, F.pad(last, (0, 0, 0, 0, 0, len(products) - len(last)))], 1)
+    return torch.cat([products, _last_node(below, len(products))], 1)
+
+
+def _last_node(level: Tensor, size: int) -> Tensor:
+    """The node without a partner, with `size` coefficients: cut, or with zeros for the missing."""
+    last = level[:size, -1:]
+    return F.pad(last, (0, 0, 0, 0, 0, size - len(last)))
 
 
 def coefficient(root: Tensor, k: int) -> Tensor:
@@ -112,9 +117,7 @@ def _unpaired(swapped: Tensor, upper: Tensor, level: Tensor) -> Tensor:
     to_right, to_left = swapped.unbind(1)
     if level.shape[1] % 2 == 0:
         return torch.cat([to_left, to_right], 1)
-    last = upper[: len(swapped), -1:]
-    last = F.pad(last, (0, 0, 0, 0, 0, len(swapped) - len(last)))
-    return torch.cat([to_left, to_right, last], 1)
+    return torch.cat([to_left, to_right, _last_node(upper, len(swapped))], 1)
 
 
 def moved_levels(levels: Levels, leaves: Tensor) -> Levels:

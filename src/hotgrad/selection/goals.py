@@ -12,10 +12,11 @@ from sklearn.utils import column_or_1d
 from torch import Tensor
 
 from hotgrad.ops.checks import check_choice
-from hotgrad.selection.batches import Moments, Rows, Standardised
-from hotgrad.selection.problems import MAX_INTEGER_CLASSES
+from hotgrad.selection.batches import Rows
 
-TASKS = ("auto", "classification", "regression", "reconstruction")
+TASKS = ("classification", "regression", "reconstruction")
+MAX_INTEGER_CLASSES = 20
+"""Up to so many different whole numbers are taken for classes, more for a quantity."""
 
 
 def infer_task(task: str, y: NDArray[Any] | None) -> str:
@@ -27,7 +28,7 @@ def infer_task(task: str, y: NDArray[Any] | None) -> str:
     Raises:
         ValueError: an unknown task, or one that needs a target where there is none.
     """
-    check_choice("task", task, TASKS)
+    check_choice("task", task, ("auto", *TASKS))
     if task != "auto":
         if y is None and task != "reconstruction":
             raise ValueError(
@@ -45,7 +46,13 @@ def _looks_like_classes(y: NDArray[Any]) -> bool:
         return False
     if y.dtype.kind not in "iuf":
         return True
-    return bool((y == np.round(y)).all()) and len(np.unique(y)) <= MAX_INTEGER_CLASSES
+    return are_few_whole_numbers(y)
+
+
+def are_few_whole_numbers(values: NDArray[Any]) -> bool:
+    """Whether numbers look like classes."""
+    whole = bool(np.isfinite(values).all() and (values == np.round(values)).all())
+    return whole and len(np.unique(values)) <= MAX_INTEGER_CLASSES
 
 
 class Classes:
@@ -105,8 +112,3 @@ def check_varies(y: NDArray[np.float64]) -> None:
             + (f", output {constant[0]}" if y.shape[1] > 1 else "")
             + "): nothing can be learned. Check that it is the right column."
         )
-
-
-def standardised_quantities(y: NDArray[np.float64], moments: Moments) -> Standardised:
-    """Quantities in units of their own deviations."""
-    return Standardised(y, moments, same_unit=False)

@@ -9,11 +9,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hotgrad.ops.checks import check_choice
+from hotgrad.selection.goals import TASKS, are_few_whole_numbers
 from hotgrad.selection.names import check_column
 
-TASKS = ("classification", "regression", "reconstruction")
-MAX_INTEGER_CLASSES = 20
-"""Up to so many different whole numbers are taken for classes, more for a quantity."""
 LARGEST = 1e100
 """Squares of larger values overflow."""
 
@@ -200,5 +198,4 @@ def _with_target(features: pd.DataFrame, target: pd.Series, task: str) -> Proble
 def _looks_like_classes(target: pd.Series, numbers: "pd.Series[float] | None") -> bool:
     if numbers is None or pd.api.types.is_bool_dtype(target.dtype):
         return True
-    whole = bool(np.isfinite(numbers).all() and (numbers == numbers.round()).all())
-    return whole and target.nunique() <= MAX_INTEGER_CLASSES
+    return are_few_whole_numbers(numbers.to_numpy())
