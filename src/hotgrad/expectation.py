@@ -8,7 +8,7 @@ from torch import distributions as td
 
 from hotgrad.distributions import as_law
 from hotgrad.estimators import ESTIMATORS, Estimator, missing_methods
-from hotgrad.estimators.base import Function
+from hotgrad.estimators.base import Function, check_num_samples, label_of
 from hotgrad.ops import checks
 
 
@@ -40,9 +40,10 @@ def expectation(
         `(*batch,)`.
 
     Raises:
-        ValueError: f returned a wrong shape or (where q validates its arguments) non-finite values;
-            q is relaxed, continuous or a law of torch that isn't listed above; num_samples isn't a
-            positive integer.
+        ValueError: f returned a wrong shape or (where q validates its arguments) non-finite values,
+            or values without a gradient to an estimator that differentiates f; q is relaxed,
+            continuous or a law of torch that isn't listed above; num_samples isn't a positive
+            integer, or not one that the estimator takes.
         NotImplementedError: the estimator needs a method that q hasn't; the message names
             estimators that serve it.
 
@@ -53,15 +54,25 @@ def expectation(
         >>> hg.expectation(f, q, hg.Exact())
         tensor(0.3333, grad_fn=<SumBackward1>)
     """
-    if not hasattr(estimator, "surrogate") or isinstance(estimator, type):
-        raise ValueError(
-            "estimator must be an estimator object such as GumbelSoftmax(temperature=0.5), "
-            f"got {estimator!r}."
-        )
-    checks.check_count(num_samples, "num_samples")
+    _check_estimator(estimator)
+    check_num_samples(estimator, num_samples)
     q = as_law(q)
     _check_pairing(estimator, q)
-    return estimator.surrogate(_checked(f, q), q, num_samples, generator)
+    return estimator.surrogate(_checked(f, q, estimator), q, num_samples, generator)
+
+
+def _check_estimator(estimator: Any) -> None:
+    if hasattr(estimator, "surrogate") and not isinstance(estimator, type):
+        return
+    if hasattr(estimator, "bound_surrogate"):
+        raise ValueError(
+            f"{type(estimator).__name__} estimates the gradient of a bound of several samples: use "
+            "importance_bound(log_weight, q, estimator, num_samples)."
+        )
+    raise ValueError(
+        "estimator must be an estimator object such as GumbelSoftmax(temperature=0.5), "
+        f"got {estimator!r}."
+    )
 
 
 def _check_pairing(estimator: Estimator, q: Any) -> None:
@@ -77,8 +88,9 @@ def _check_pairing(estimator: Estimator, q: Any) -> None:
         )
 
 
-def _checked(f: Function, q: Any) -> Function:
-    """The function f that checks its output: shape, dtype and, where q validates, values."""
+def _checked(f: Function, q: Any, estimator: Any) -> Function:
+    """The function f that checks its output: shape, dtype, gradient; where q validates, values."""
+    differentiates = getattr(estimator, "differentiates_f", False)
 
     def checked(z: Tensor) -> Tensor:
         values = f(z)
@@ -96,6 +108,12 @@ def _checked(f: Function, q: Any) -> Function:
             raise ValueError(
                 f"f must return floating point values, got {values.dtype}. "
                 "Convert with .to(z.dtype)."
+            )
+        if differentiates and z.requires_grad and not values.requires_grad:
+            raise ValueError(
+                f"{label_of(estimator)} differentiates f, but f's values carry no gradient to z: f "
+                "isn't differentiable, or detaches z. Use an estimator that only evaluates f, such "
+                "as ScoreFunction() or, for bits, DisARM()."
             )
         if q._validate_args and checks.values_readable(values):
             _check_finite(values.detach())

@@ -28,8 +28,12 @@ def test_leave_one_out_is_the_mean_of_the_others() -> None:
 
 def test_leave_one_out_refuses_one_sample() -> None:
     q = hg.Bernoulli(logits=torch.zeros(3))
-    with pytest.raises(ValueError, match=r"at least 2, got 1.*num_samples=2, or .*MovingAverage"):
+    with pytest.raises(
+        ValueError, match=r"\(LeaveOneOut\) .*at least 2, got 1\. Use num_samples=2"
+    ):
         hg.expectation(lambda z: z, q, hg.ScoreFunction(), num_samples=1)
+    with pytest.raises(ValueError, match=r"at least 2, got 1.*num_samples=2, or .*MovingAverage"):
+        hg.LeaveOneOut().centre(torch.zeros(1), None)
 
 
 @pytest.mark.parametrize("baseline", [hg.LeaveOneOut, "mean", object(), 3])

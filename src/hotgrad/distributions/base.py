@@ -1,13 +1,21 @@
 """What the discrete laws share: how they become events, and what estimators may ask of them.
 
-A law is a `torch.distributions.Distribution` with `sample(shape, generator=)`, `log_prob`, `mean`,
-`mode`, `entropy` and `enumerate_support(expand, budget=)`. Where it can be reached by perturbing
-logits and taking an argmax it also has
+A law is a `torch.distributions.Distribution` with `logits` of shape `(*batch, *event)`,
+`sample(shape, generator=)`, `log_prob`, `mean`, `mode`, `entropy`,
+`enumerate_support(expand, budget=)` and `with_logits(logits)`: the same kind of law with other
+logits, of any batch shape. Where it can be reached by perturbing logits and taking an argmax it
+also has
 
 - `draw_noise(sample_shape)`: its noise,
 - `harden(noise)`: the hard sample that the noise leads to,
 - `relax(noise, temperature)`: the relaxed sample that the same noise leads to,
 - `conditional_noise(outcome, noise)`: fresh noise turned into noise that leads to `outcome`,
+- `redraw(noise, fresh)`: other noise of the same outcome, independent given it as far as `relax`
+  looks at it,
+- `couple(sample_shape, temperature)`: an outcome with its relaxed sample, and with another one that
+  is drawn given the outcome,
+- `antithetic(sample_shape)`: bits from noise and from its negative,
+- `gap_noise(outcome, gap)`: fixed noise that puts the outcome ahead of the rest,
 - `tangent(point)`: a tensor whose gradient to the logits is that of the mean, taken at the law with
   mean `point`.
 
@@ -50,6 +58,30 @@ class RelaxedSample(NamedTuple):
     """Its logarithm (Concrete) or its logit (BinaryConcrete)."""
 
 
+class Coupled(NamedTuple):
+    """An outcome and two relaxed samples that lead to it, for control variates.
+
+    All is differentiable in the logits, but for the outcome itself.
+    """
+
+    hard: Tensor
+    """The sample z, `(*sample_shape, *batch, *event)`."""
+    log_prob: Tensor
+    """Of what the second relaxed sample is conditional on, `(*sample_shape, *batch)`."""
+    relaxed: Tensor
+    """The relaxed sample whose noise led to z."""
+    relaxed_given: Tensor
+    """A relaxed sample whose noise was drawn anew, given the outcome."""
+
+
+class Antithetic(NamedTuple):
+    """Two samples of bits, each exact, from logistic noise and from its negative."""
+
+    first: Tensor
+    second: Tensor
+    noise: Tensor
+
+
 class RsampleMixin:
     """`sample` of a continuous law: `rsample` without the gradient."""
 
@@ -70,6 +102,30 @@ class TwinMixin(RsampleMixin):
             sample_shape, generator=generator
         )
         return pair.value
+
+
+class OutcomeMixin:
+    """What laws have whose noise, given the outcome, is had from fresh noise in closed form."""
+
+    def redraw(self, noise: Tensor, fresh: Tensor) -> Tensor:
+        """Other noise that leads to the same outcome as `noise`, made of fresh noise."""
+        law: Any = self
+        return law.conditional_noise(law.harden(noise), fresh)
+
+    def couple(
+        self,
+        sample_shape: Any,
+        temperature: float | Tensor,
+        *,
+        generator: torch.Generator | None = None,
+    ) -> Coupled:
+        """Outcomes, each with two relaxed samples that lead to it."""
+        law: Any = self
+        noise, fresh = (law.draw_noise(sample_shape, generator=generator) for _ in range(2))
+        hard = law.harden(noise)
+        given = law.conditional_noise(hard, fresh)
+        relaxed, relaxed_given = (law.relax(n, temperature) for n in (noise, given))
+        return Coupled(hard, law.log_prob(hard), relaxed, relaxed_given)
 
 
 def resolve_validation(validate_args: bool | None) -> bool:

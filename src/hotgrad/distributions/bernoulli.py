@@ -13,7 +13,7 @@ from hotgrad.distributions import base
 from hotgrad.distributions.independent import EventMixin
 
 
-class Bernoulli(EventMixin, TorchBernoulli):
+class Bernoulli(EventMixin, base.OutcomeMixin, TorchBernoulli):
     r"""A bit: $P(z = 1) = \sigma(\mathrm{logits})$.
 
     torch's `Bernoulli` with a generator, gradients that stay finite at certain bits (logits of
@@ -50,9 +50,11 @@ class Bernoulli(EventMixin, TorchBernoulli):
         self._validate_args = validate
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> "Bernoulli":
-        return base.copy_validation(
-            self, Bernoulli(logits=self.logits.expand(batch_shape), validate_args=False)
-        )
+        return self.with_logits(self.logits.expand(batch_shape))
+
+    def with_logits(self, logits: Tensor) -> "Bernoulli":
+        """Bits of other log-odds, of any batch shape."""
+        return base.copy_validation(self, Bernoulli(logits=logits, validate_args=False))
 
     @property
     def mean(self) -> Tensor:
@@ -137,6 +139,17 @@ class Bernoulli(EventMixin, TorchBernoulli):
     def conditional_noise(self, outcome: Tensor, noise: Tensor) -> Tensor:
         """Fresh noise turned into noise that leads to `outcome`, differentiable in the logits."""
         return ops.logistic_given_outcome(self.logits, outcome, noise)
+
+    def antithetic(
+        self, sample_shape: Any = (), *, generator: torch.Generator | None = None
+    ) -> base.Antithetic:
+        """Bits from noise, and bits from its negative: few are alike where the odds are even."""
+        noise = self.draw_noise(sample_shape, generator=generator)
+        return base.Antithetic(self.harden(noise), self.harden(-noise), noise)
+
+    def gap_noise(self, outcome: Tensor, gap: float) -> Tensor:
+        """Noise that makes each bit's log-odds favour the outcome by `gap` at least."""
+        return ops.gap_noise_of_bits(self.logits, outcome, gap)
 
     def tangent(self, point: Tensor) -> Tensor:
         """A tensor whose gradient is the mean's, taken at the law with mean `point`."""

@@ -13,7 +13,7 @@ from hotgrad.distributions import base
 from hotgrad.distributions.independent import EventMixin
 
 
-class OneHotCategorical(EventMixin, TorchOneHotCategorical):
+class OneHotCategorical(EventMixin, base.OutcomeMixin, TorchOneHotCategorical):
     r"""One of K: $P(z = e_k) \propto \exp(\mathrm{logits}_k)$.
 
     torch's `OneHotCategorical` with a generator, masks (logits of -inf, or probs of 0, with finite
@@ -60,8 +60,11 @@ class OneHotCategorical(EventMixin, TorchOneHotCategorical):
         return Categorical(logits=self._scores, validate_args=False)
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> "OneHotCategorical":
-        scores = self._scores.expand(torch.Size(batch_shape) + self.event_shape)
-        return base.copy_validation(self, OneHotCategorical(logits=scores, validate_args=False))
+        return self.with_logits(self._scores.expand(torch.Size(batch_shape) + self.event_shape))
+
+    def with_logits(self, logits: Tensor) -> "OneHotCategorical":
+        """One of as many categories with other logits, of any batch shape."""
+        return base.copy_validation(self, OneHotCategorical(logits=logits, validate_args=False))
 
     @property
     def logits(self) -> Tensor:
@@ -162,6 +165,10 @@ class OneHotCategorical(EventMixin, TorchOneHotCategorical):
     def conditional_noise(self, outcome: Tensor, noise: Tensor) -> Tensor:
         """Fresh noise turned into noise that leads to `outcome`, differentiable in the logits."""
         return ops.gumbel_given_outcome(self._scores, outcome, noise)
+
+    def gap_noise(self, outcome: Tensor, gap: float) -> Tensor:
+        """Noise that puts the outcome's category first, the others `gap` behind at least."""
+        return ops.gap_noise_of_categories(self._scores, outcome, gap)
 
     def tangent(self, point: Tensor) -> Tensor:
         """A tensor whose gradient is the mean's, taken at the law with mean `point`."""

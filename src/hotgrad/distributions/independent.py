@@ -61,6 +61,11 @@ class Independent(EventMixin, TorchIndependent[Distribution]):
         """The law's own."""
         return self.law.logits
 
+    def with_logits(self, logits: Tensor) -> "Independent":
+        """As many independent parts with other logits, of any batch shape."""
+        parts = len(self.event_shape) - len(self.law.event_shape)
+        return Independent(self.law.with_logits(logits), parts, self._validate_args)
+
     def sample(self, sample_shape: Any = (), *, generator: torch.Generator | None = None) -> Tensor:
         """Samples of shape `sample_shape + batch_shape + event_shape`."""
         return self.law.sample(sample_shape, generator=generator)
@@ -79,9 +84,7 @@ class Independent(EventMixin, TorchIndependent[Distribution]):
 
     def log_prob_of_twin(self, twin: Tensor) -> Tensor:
         """The log-density of a relaxed sample's twin, summed over the event."""
-        scores: Tensor = self.law.log_prob_of_twin(twin)
-        summed = scores.ndim - (len(self.event_shape) - len(self.law.event_shape))
-        return scores.flatten(summed).sum(-1) if summed < scores.ndim else scores
+        return self._over_parts(self.law.log_prob_of_twin(twin))
 
     def enumerate_support(self, expand: bool = True, *, budget: int = base.MAX_STATES) -> Tensor:
         """Every state of the joint law, `(states, *batch_shape, *event_shape)`.
@@ -143,6 +146,36 @@ class Independent(EventMixin, TorchIndependent[Distribution]):
         """Fresh noise turned into noise that leads to `outcome`."""
         return self.law.conditional_noise(outcome, noise)
 
+    def redraw(self, noise: Tensor, fresh: Tensor) -> Tensor:
+        """Other noise that leads to the same outcome as `noise`."""
+        return self.law.redraw(noise, fresh)
+
+    def couple(
+        self,
+        sample_shape: Any,
+        temperature: float | Tensor,
+        *,
+        generator: torch.Generator | None = None,
+    ) -> base.Coupled:
+        """Outcomes of all parts, with two relaxed samples that lead to them."""
+        parts = self.law.couple(sample_shape, temperature, generator=generator)
+        return parts._replace(log_prob=self._over_parts(parts.log_prob))
+
+    def antithetic(
+        self, sample_shape: Any = (), *, generator: torch.Generator | None = None
+    ) -> base.Antithetic:
+        """Bits from noise, and bits from its negative."""
+        return self.law.antithetic(sample_shape, generator=generator)
+
+    def gap_noise(self, outcome: Tensor, gap: float) -> Tensor:
+        """Noise that puts each part's outcome ahead by `gap`."""
+        return self.law.gap_noise(outcome, gap)
+
     def tangent(self, point: Tensor) -> Tensor:
         """A tensor whose gradient is the mean's, taken at the law with mean `point`."""
         return self.law.tangent(point)
+
+    def _over_parts(self, scores: Tensor) -> Tensor:
+        """The sum over the dimensions that were added to the event."""
+        summed = scores.ndim - (len(self.event_shape) - len(self.law.event_shape))
+        return scores.flatten(summed).sum(-1) if summed < scores.ndim else scores

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from hotgrad import ops
+from hotgrad.distributions import base
 from hotgrad.distributions.subset import SubsetLaw
 from hotgrad.ops import checks
 
@@ -119,6 +120,35 @@ class PlackettLuceSubset(SubsetLaw):
         self._check_order(order)
         ranking = ops.gumbel_given_order(self.logits, order, noise[..., 0, :])
         return self._with_columns(ranking, noise)
+
+    def redraw(self, noise: Tensor, fresh: Tensor) -> Tensor:
+        """Other noise that leads to the same set as `noise`, made of fresh noise.
+
+        The relaxed sample depends on the ranking through the set alone, so that row stays.
+        """
+        ranking = noise[..., :1, :].expand((*fresh.shape[:-2], 1, -1))
+        return torch.cat([ranking, fresh[..., 1:, :]], -2)
+
+    def couple(
+        self,
+        sample_shape: Any,
+        temperature: float | Tensor,
+        *,
+        generator: torch.Generator | None = None,
+    ) -> base.Coupled:
+        """k-hot vectors, with two relaxed samples that lead to them, by `relax_top_k`.
+
+        Given the order, whose log-probability is `log_prob`: given the set alone the noise costs a
+        quadrature for each sample. The relaxation is smooth in the scores, which the row-wise
+        maximum of columns, whose winners jump, is not.
+        """
+        scores = self.perturb(sample_shape, generator=generator)
+        order = scores.detach().topk(self.k).indices
+        fresh = self._draw_gumbel(sample_shape, generator)
+        given = self._wide + ops.gumbel_given_order(self._wide, order, fresh)
+        relaxed, relaxed_given = (self.relax_top_k(s, temperature) for s in (scores, given))
+        hard = self.argmax(scores)
+        return base.Coupled(hard, self.log_prob_of_order(order), relaxed, relaxed_given)
 
     def perturb(
         self, sample_shape: Any = (), *, generator: torch.Generator | None = None

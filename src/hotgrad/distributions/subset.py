@@ -62,7 +62,10 @@ class SubsetLaw(EventMixin, Distribution):
         return KHot(self.k)
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> Self:
-        logits = self.logits.expand(torch.Size(batch_shape) + self.event_shape)
+        return self.with_logits(self.logits.expand(torch.Size(batch_shape) + self.event_shape))
+
+    def with_logits(self, logits: Tensor) -> Self:
+        """k of as many items with other logits, of any batch shape."""
         return base.copy_validation(self, type(self)(logits, self.k, validate_args=False))
 
     @property

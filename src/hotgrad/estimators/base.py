@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
+from hotgrad.ops.checks import check_count
+
 Function = Callable[[Tensor], Tensor]
 """f: `(num_samples, *batch, *event) -> (num_samples, *batch)`."""
 
@@ -26,6 +28,15 @@ class Estimator(ABC):
     """Whether f's gradient with respect to z is needed."""
     requires: ClassVar[tuple[str, ...]] = ("sample",)
     """The methods of a law that it calls."""
+    least_samples: int = 1
+    """The smallest `num_samples` that it can take."""
+    paired: ClassVar[bool] = False
+    """Whether it draws samples in pairs, so that `num_samples` must be even."""
+
+    @property
+    def label(self) -> str:
+        """A short name, for messages and tables."""
+        return type(self).__name__
 
     def evaluations(self, q: Any, num_samples: int) -> int:
         """How many values of f one surrogate takes, for each element of the batch."""
@@ -61,6 +72,31 @@ class Pathwise(Estimator):
     ) -> Tensor:
         """The mean of f at samples that carry the gradient."""
         return f(self.sample(q, (num_samples,), generator=generator)).mean(0)
+
+
+def label_of(estimator: Any) -> str:
+    """An estimator's name; one of a user's own need not have a label."""
+    return getattr(estimator, "label", type(estimator).__name__)
+
+
+def check_num_samples(estimator: Any, num_samples: int) -> None:
+    """Refuse a number of samples that the estimator can't take.
+
+    Raises:
+        ValueError: no positive integer, fewer than `least_samples`, or odd where they are paired.
+    """
+    check_count(num_samples, "num_samples")
+    least = getattr(estimator, "least_samples", 1)
+    if num_samples < least:
+        raise ValueError(
+            f"{label_of(estimator)} needs num_samples of at least {least}, got {num_samples}. "
+            f"Use num_samples={least}."
+        )
+    if getattr(estimator, "paired", False) and num_samples % 2:
+        raise ValueError(
+            f"{label_of(estimator)} draws samples in pairs: num_samples must be even, got "
+            f"{num_samples}. Use num_samples={num_samples + 1}."
+        )
 
 
 def missing_methods(estimator: Any, law: Any) -> list[str]:

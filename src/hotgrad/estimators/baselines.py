@@ -7,7 +7,7 @@ learns: the estimator makes their squares small.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -32,10 +32,12 @@ class LeaveOneOut:
     and Buy 4 REINFORCE Samples, Get a Baseline for Free! (Kool, van Hoof, Welling, 2019).
     """
 
+    least_samples: ClassVar[int] = 2
+
     def centre(self, values: Tensor, q: Any) -> Tensor:
         """Each value less the mean of the others."""
         count = values.shape[0]
-        if count < 2:
+        if count < self.least_samples:
             raise ValueError(
                 "LeaveOneOut needs num_samples of at least 2, got 1: the baseline of a sample is "
                 "the mean of the others. Use num_samples=2, or "

@@ -52,6 +52,15 @@ class ScoreFunction(Estimator, nn.Module):
                 f"LeaveOneOut(); got {baseline!r}."
             )
 
+    @property
+    def least_samples(self) -> int:  # type: ignore[override]  # as many as the baseline needs
+        """Two with `LeaveOneOut`."""
+        return getattr(self.baseline, "least_samples", 1)
+
+    @property
+    def label(self) -> str:
+        return f"ScoreFunction({type(self.baseline).__name__})"
+
     def surrogate(
         self, f: Function, q: Any, num_samples: int, generator: torch.Generator | None
     ) -> Tensor:

@@ -7,6 +7,7 @@ over its noise.
 
 from hotgrad.ops import k_of_n
 from hotgrad.ops.conditional import gumbel_given_outcome, logistic_given_outcome
+from hotgrad.ops.gap import gap_noise_of_bits, gap_noise_of_categories
 from hotgrad.ops.harden import k_hot, one_hot_argmax, straight_through, threshold
 from hotgrad.ops.m_hot import columns_maximum, relaxed_columns
 from hotgrad.ops.noise import draw_gumbel, draw_logistic, draw_sum_of_gamma, draw_uniform
@@ -34,6 +35,8 @@ __all__ = [
     "draw_logistic",
     "draw_sum_of_gamma",
     "draw_uniform",
+    "gap_noise_of_bits",
+    "gap_noise_of_categories",
     "gumbel_given_order",
     "gumbel_given_outcome",
     "gumbel_given_set",
