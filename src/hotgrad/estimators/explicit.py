@@ -16,46 +16,60 @@ Pull = Callable[[Sequence[Tensor]], Tensor]
 """From the outputs' cotangents to the gradient at the point."""
 
 
+def transformed(tensor: Tensor) -> bool:
+    """Whether torch.func or the compiler is at work, neither of which knows `autograd.grad`."""
+    return torch._C._functorch.maybe_current_level() is not None or not values_readable(tensor)
+
+
 def pullback(
-    function: Callable[[Tensor], tuple[Tensor, ...]], point: Tensor, *, create_graph: bool = False
-) -> tuple[tuple[Tensor, ...], Pull]:
+    function: Callable[[Tensor], tuple[tuple[Tensor, ...], Any]],
+    point: Tensor,
+    *,
+    create_graph: bool = False,
+) -> tuple[tuple[Tensor, ...], Pull, Any]:
     """A function's values at a point that nothing flows back from, and its gradients there.
 
     Args:
-        function: from the point to its outputs.
+        function: from the point to its outputs, and to whatever has no gradient.
         point: taken without its own gradient.
         create_graph: whether the gradients are to be differentiated again, with respect to the
             cotangents too.
     """
-    transformed = torch._C._functorch.maybe_current_level() is not None
-    if transformed or not values_readable(point):
-        # autograd.grad knows neither torch.func's transforms nor the compiler
-        outputs, pull = torch.func.vjp(function, point.detach())[:2]
-        return outputs, lambda cotangents: pull(tuple(cotangents))[0]
+    if transformed(point):
+        results: tuple[Any, ...] = torch.func.vjp(function, point.detach(), has_aux=True)
+        outputs, pull, rest = results
+        return outputs, lambda cotangents: pull(tuple(cotangents))[0], rest
     with torch.enable_grad():
         leaf = point.detach().requires_grad_()
-        outputs = function(leaf)
+        outputs, rest = function(leaf)
 
     def gradient(cotangents: Sequence[Tensor]) -> Tensor:
-        (total,) = torch.autograd.grad(
-            outputs, leaf, cotangents, create_graph=create_graph, retain_graph=True
-        )
+        (total,) = torch.autograd.grad(outputs, leaf, cotangents, create_graph=create_graph)
         return total
 
-    return outputs, gradient
+    return outputs, gradient, rest
 
 
-def with_gradient(value: Tensor, q: Any, gradient: Tensor) -> Tensor:
-    """The value `(*batch,)`, which adds `gradient` to what flows back to the logits of q.
+def with_gradient(value: Tensor, carrier: Tensor, gradient: Tensor) -> Tensor:
+    """The value `(*batch,)`; what flows back to it also flows, times `gradient`, to the carrier.
 
     Args:
-        value: whatever it carries itself stays.
-        q: the law, whose logits have the gradient's shape `(*batch, *event)`.
-        gradient: per unit of the value; where a logit is infinite it is left out.
+        value: whatever gradient it has itself stays.
+        carrier: the law's logits, or its mean, `(*batch, *event)`.
+        gradient: per unit of the value, of the carrier's shape; 0 where that is infinite.
     """
-    logits = q.logits
-    certain = logits.isinf()
-    finite = torch.where(certain, 0.0, logits)
-    weight = torch.where(certain, 0.0, gradient.detach()).to(logits.dtype)
+    certain = carrier.isinf()
+    finite = torch.where(certain, 0.0, carrier)
+    weight = torch.where(certain, 0.0, gradient.detach()).to(carrier.dtype)
     tied = weight * (finite - finite.detach())
-    return value + tied.flatten(value.ndim).sum(-1) if tied.ndim > value.ndim else value + tied
+    return value + over_event(tied, value.ndim)
+
+
+def over_event(terms: Tensor, batch_dims: int) -> Tensor:
+    """The sum over all dimensions but the first so many."""
+    return terms.flatten(batch_dims).sum(-1) if terms.ndim > batch_dims else terms
+
+
+def like_event(values: Tensor, z: Tensor) -> Tensor:
+    """Values `(*lead,)` with a 1 for each event dimension of z, so that they multiply it."""
+    return values.reshape(values.shape + (1,) * (z.ndim - values.ndim))

@@ -45,12 +45,7 @@ class ScoreFunction(Estimator, nn.Module):
 
     def __init__(self, baseline: Baseline | None = None) -> None:
         super().__init__()
-        self.baseline = LeaveOneOut() if baseline is None else baseline
-        if isinstance(self.baseline, type) or not hasattr(self.baseline, "centre"):
-            raise ValueError(
-                "baseline must be an object with a method centre(values, q), such as "
-                f"LeaveOneOut(); got {baseline!r}."
-            )
+        self.baseline = check_baseline(LeaveOneOut() if baseline is None else baseline)
 
     @property
     def least_samples(self) -> int:  # type: ignore[override]  # as many as the baseline needs
@@ -67,12 +62,30 @@ class ScoreFunction(Estimator, nn.Module):
         """The mean of f, whose backward adds the centred values times the score."""
         z = q.sample((num_samples,), generator=generator)
         values = f(z)
-        centred = self.baseline.centre(values.detach(), q)
-        log_prob: Tensor = q.log_prob(z)
-        surrogate = values + centred.detach() * (log_prob - log_prob.detach())
-        if centred.requires_grad:
-            surrogate = _alongside(surrogate, centred.square())
-        return surrogate.mean(0)
+        return score_surrogate(values, values.detach(), q.log_prob(z), self.baseline, q).mean(0)
+
+
+def check_baseline(baseline: Any) -> Any:
+    """The baseline, if it is one."""
+    if isinstance(baseline, type) or not hasattr(baseline, "centre"):
+        raise ValueError(
+            "baseline must be an object with a method centre(values, q), such as "
+            f"LeaveOneOut(); got {baseline!r}."
+        )
+    return baseline
+
+
+def score_surrogate(
+    values: Tensor, signal: Tensor, log_prob: Tensor, baseline: Any, q: Any
+) -> Tensor:
+    """The values, whose backward adds the signal, less its baseline, times the score.
+
+    All `(num_samples, *batch)`; the signal carries no gradient. A baseline that learns does so in
+    the same backward pass.
+    """
+    centred = baseline.centre(signal, q)
+    surrogate = values + centred.detach() * (log_prob - log_prob.detach())
+    return _alongside(surrogate, centred.square()) if centred.requires_grad else surrogate
 
 
 def _alongside(value: Tensor, loss: Tensor) -> Tensor:

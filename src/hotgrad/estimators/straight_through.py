@@ -1,4 +1,4 @@
-"""Hard forward, soft backward: f sees exact samples, the gradient goes through something smooth."""
+"""Hard forward, soft backward: f sees exact samples, the gradient goes through the mean."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -46,52 +46,6 @@ class StraightThrough(Pathwise):
         """Hard samples with the mean's gradient."""
         q = as_law(q)
         return ops.straight_through(q.sample(sample_shape, generator=generator), q.mean)
-
-
-@dataclass(frozen=True)
-class StraightThroughGumbelSoftmax(Pathwise):
-    r"""$\frac{1}{S} \sum_s \nabla_\phi \langle \nabla f(z_s), y_s \rangle$.
-
-    z and the relaxed y come from the same noise; for `PlackettLuceSubset` y is the relaxed k-hot
-    vector of `GumbelSoftmax`. Biased, also for linear f; S evaluations of f, at hard samples only.
-    A low temperature lessens the bias and raises the variance.
-
-    Args:
-        temperature: positive; a number, or a tensor that broadcasts against the logits.
-
-    Raises:
-        ValueError: a temperature that isn't positive.
-
-    Example:
-        >>> q = hg.OneHotCategorical(logits=torch.zeros(3))
-        >>> z = hg.StraightThroughGumbelSoftmax(temperature=0.5).sample(q, (10,))
-        >>> bool((z.sum(-1) == 1).all())
-        True
-
-    Reference: Categorical Reparameterization with Gumbel-Softmax (Jang, Gu, Poole, 2016),
-    Section 2.2, https://arxiv.org/abs/1611.01144
-    """
-
-    temperature: float | Tensor = 1.0
-
-    unbiased = False
-    relaxes_f = False
-    requires = ("draw_noise", "harden", "relax")
-
-    def __post_init__(self) -> None:
-        checks.check_temperature(self.temperature)
-
-    def sample(
-        self,
-        q: Any,
-        sample_shape: tuple[int, ...] = (),
-        *,
-        generator: torch.Generator | None = None,
-    ) -> Tensor:
-        """Hard samples with the gradient of the relaxed sample that has the same noise."""
-        q = as_law(q)
-        noise = q.draw_noise(sample_shape, generator=generator)
-        return ops.straight_through(q.harden(noise), q.relax(noise, self.temperature))
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from hotgrad.ops.softmax import log_softmax
+from hotgrad.ops.softmax import log_softmax, logaddexp
 
 
 def gumbel_given_outcome(logits: Tensor, outcome: Tensor, noise: Tensor) -> Tensor:
@@ -29,10 +29,10 @@ def gumbel_given_outcome(logits: Tensor, outcome: Tensor, noise: Tensor) -> Tens
     log_probs = log_softmax(logits.to(noise.dtype))
     chosen = outcome > 0.5
     winner = torch.where(chosen, noise, -torch.inf).amax(-1, keepdim=True)
-    # a masked class, of rate 0, is kept out: logaddexp has no second derivative at -inf
+    # a masked class, of rate 0, is kept out: logaddexp takes finite terms
     masked = log_probs == -torch.inf
     log_rates = torch.where(masked, 0.0, log_probs)
-    loser = torch.where(masked, noise, -torch.logaddexp(-noise, log_rates - winner))
+    loser = torch.where(masked, noise, -logaddexp(-noise, log_rates - winner))
     return torch.where(chosen, winner - log_probs, loser)
 
 
@@ -48,9 +48,9 @@ def logistic_given_outcome(logits: Tensor, outcome: Tensor, noise: Tensor) -> Te
     """
     sign = torch.where(outcome > 0.5, 1.0, -1.0).to(noise.dtype)
     against = -sign * logits.to(noise.dtype)
-    # a certain bit's noise is unconditional: logaddexp has no second derivative at -inf
+    # a certain bit's noise is unconditional: logaddexp takes finite terms
     certain = against == -torch.inf
     against = torch.where(certain, 0.0, against)
     # logsigmoid, since torch's softplus is off by 2e-9 at 20
-    given = sign * torch.logaddexp(sign * noise - F.logsigmoid(-against), against)
+    given = sign * logaddexp(sign * noise - F.logsigmoid(-against), against)
     return torch.where(certain, noise, given)

@@ -22,6 +22,7 @@ from torch import Tensor
 from hotgrad.ops.counts import count_levels, descend
 from hotgrad.ops.polynomials import correlate
 from hotgrad.ops.quadrature import gauss_legendre
+from hotgrad.ops.softmax import logaddexp
 
 NODES = {torch.float32: 64, torch.float64: 128}
 E_FOLDS = {torch.float32: 18.0, torch.float64: 33.0}
@@ -71,8 +72,19 @@ def order_rates(logits: Tensor, order: Tensor) -> tuple[Tensor, Tensor]:
     # the lowest number and not -inf, whose gradient would be NaN
     others = torch.where(nothing, torch.finfo(logits.dtype).min, others)
     drawn = logits.gather(-1, order)
-    left = torch.cat([others, drawn.flip(-1)], -1).logcumsumexp(-1)[..., 1:].flip(-1)
+    left = running_logsumexp(torch.cat([others, drawn.flip(-1)], -1))[..., 1:].flip(-1)
     return drawn, left
+
+
+def running_logsumexp(terms: Tensor) -> Tensor:
+    """log of the running sum of e^x along the last dimension.
+
+    torch's logcumsumexp can't be differentiated again where a gradient of 0 comes back.
+    """
+    totals = [terms[..., 0]]
+    for term in terms[..., 1:].unbind(-1):
+        totals.append(logaddexp(totals[-1], term))
+    return torch.stack(totals, -1)
 
 
 class SetRace:

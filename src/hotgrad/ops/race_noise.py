@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from hotgrad.ops.quadrature import gauss_legendre
-from hotgrad.ops.race import SetRace, bisect, log_arrived, order_rates
+from hotgrad.ops.race import SetRace, bisect, log_arrived, order_rates, running_logsumexp
+from hotgrad.ops.softmax import logaddexp
 
 PANELS = 48
 NODES = 8
@@ -33,10 +34,10 @@ def gumbel_given_order(logits: Tensor, order: Tensor, noise: Tensor) -> Tensor:
         return noise
     drawn, left = order_rates(logits, order)
     gaps = -noise.gather(-1, order) - left
-    times = gaps.logcumsumexp(-1)
+    times = running_logsumexp(gaps)
     masked = logits == -torch.inf
     later = -noise - torch.where(masked, 0.0, logits)
-    later = torch.logaddexp(times[..., -1:], later)
+    later = logaddexp(times[..., -1:], later)
     later = torch.where(masked, noise, -later - torch.where(masked, 0.0, logits))
     return later.scatter(-1, order, -drawn - times)
 
@@ -69,7 +70,7 @@ def gumbel_given_set(logits: Tensor, chosen: Tensor, noise: Tensor, k: int) -> T
     excess = torch.where(winner | chosen | masked, 0.0, fresh - first)
     slower = excess > 0
     behind = fresh + (-torch.expm1(-torch.where(slower, excess, 1.0))).log()
-    later = torch.where(slower, torch.logaddexp(clock, behind), clock)
+    later = torch.where(slower, logaddexp(clock, behind), clock)
     time = torch.where(chosen, _before(log_rates + clock, noise), later + log_rates)
     return torch.where(alone, noise, -time)
 
@@ -84,7 +85,7 @@ def _before(limit: Tensor, noise: Tensor) -> Tensor:
     level = log_level.exp()
     # -log(1 - level) in the form that neither cancels nor underflows
     close, tiny = level > 0.5, level < 1e-4
-    late = torch.logaddexp(-fresh, log_arrived(-noise) - e)
+    late = logaddexp(-fresh, log_arrived(-noise) - e)
     early = -torch.log1p(-torch.where(close | tiny, 0.1, level))
     series = log_level + level / 2 + level.square() * (5 / 24)
     return torch.where(tiny, series, torch.where(close, -late, early).log())

@@ -38,7 +38,7 @@ def relaxed_top_k(scores: Tensor, k: int, temperature: Temperature) -> Tensor:
         total = total + log_taken.exp()
         if j < k - 1:
             alpha = torch.where(masked, -torch.inf, alpha + _log_rest(log_taken))
-    return _shared(total, masked).to(scores.dtype)
+    return _shared(total, masked, k).to(scores.dtype)
 
 
 def _log_rest(log_taken: Tensor) -> Tensor:
@@ -55,10 +55,13 @@ def _log_rest(log_taken: Tensor) -> Tensor:
     return torch.where(largest, left, torch.log1p(-others.exp()))
 
 
-def _shared(total: Tensor, masked: Tensor) -> Tensor:
-    """The entries, with what is above 1 shared in proportion to the others' room below it."""
+def _shared(total: Tensor, masked: Tensor, k: int) -> Tensor:
+    """The entries, with what is above 1 shared in proportion to the others' room below it.
+
+    The room exceeds what is above by the number of items left out. Where that is 0, each is 1.
+    """
     above = (total - 1).clamp(min=0)
     room = torch.where(masked, 0.0, (1 - total).clamp(min=0))
-    least = torch.finfo(total.dtype).tiny
-    share = above.sum(-1, keepdim=True) / room.sum(-1, keepdim=True).clamp(min=least)
-    return total - above + room * share.clamp(max=1)
+    share = above.sum(-1, keepdim=True) / room.sum(-1, keepdim=True).clamp(min=0.5)
+    certain = (~masked).sum(-1, keepdim=True) == k
+    return torch.where(certain & ~masked, 1.0, total - above + room * share.clamp(max=1))

@@ -1,0 +1,207 @@
+"""Control variates at relaxed samples: f itself, or a network that learns to follow it.
+
+Unbiased whatever is subtracted from the score function; the closer it follows f, the less noise.
+All of it is worked out beside the model's own graph: neither f's parameters nor what made the
+logits learn from anything but f at hard samples and the finished gradient.
+"""
+
+import math
+from abc import abstractmethod
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from hotgrad.estimators.base import Estimator, Function
+from hotgrad.estimators.explicit import pullback, transformed, with_gradient
+from hotgrad.ops import checks
+
+
+class _Relaxing(Estimator, nn.Module):
+    """A control variate c at two relaxed samples that lead to z, the second drawn given z.
+
+    (f(z) - c(y')) grad log q(z) + grad c(y) - grad c(y'): the three terms with c have a mean of 0.
+    """
+
+    unbiased = True
+    requires: ClassVar[tuple[str, ...]] = ("couple", "with_logits")
+
+    def __init__(self, temperature: float) -> None:
+        super().__init__()
+        checks.check_temperature(temperature)
+        self.log_temperature = nn.Parameter(torch.tensor(math.log(temperature)))
+
+    @property
+    def temperature(self) -> Tensor:
+        """Of the relaxed samples, positive whatever it learns."""
+        return self.log_temperature.exp()
+
+    @abstractmethod
+    def _control(self, f: Function, relaxed: Tensor, q: Any) -> Tensor:
+        """c, `(samples, *batch)`, for relaxed samples `(samples, *batch, *event)`."""
+
+    def surrogate(
+        self, f: Function, q: Any, num_samples: int, generator: torch.Generator | None
+    ) -> Tensor:
+        """The mean of f at hard samples; its backward also makes the gradient's variance small."""
+        if not torch.is_grad_enabled():
+            return f(q.sample((num_samples,), generator=generator)).mean(0)
+        logits: Tensor = q.logits
+        own = [p for p in self.parameters() if p.requires_grad] if self.training else []
+        learns = bool(own) and not transformed(logits)
+
+        def coupled(logits: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
+            pair = q.with_logits(logits).couple(
+                (num_samples,), self.temperature, generator=generator
+            )
+            control = self._control(f, torch.cat([pair.relaxed, pair.relaxed_given]), q)
+            return (pair.log_prob, *control.chunk(2)), pair.hard
+
+        (log_prob, first, given), pull, hard = pullback(coupled, logits, create_graph=learns)
+        values = f(hard)
+        signal = (values.detach() - given).to(log_prob.dtype) / num_samples
+        share = torch.full_like(first, 1 / num_samples)
+        gradient = pull((signal, share, -share))
+        value = with_gradient(values.mean(0), logits, gradient)
+        return _descend(value, gradient, own) if learns else value
+
+
+class REBAR(_Relaxing):
+    r"""$\frac{1}{S} \sum_s (f(z) - \eta f(y')) \nabla \log q(z) + \eta \nabla (f(y) - f(y'))$.
+
+    y is the relaxed sample of the noise that led to z, y' that of noise drawn anew given z.
+    Unbiased for any f that is differentiable between the vertices, at any temperature and scale
+    $\eta$. Both learn, in training mode, by lowering the variance of the gradient to the logits: in
+    the backward pass of your own loss, whatever its sign. Give them to the optimiser (`REBAR` is a
+    module), do nothing else. 3 S evaluations of f, 2 S of them between the vertices.
+
+    On `PlackettLuceSubset` y is `relax_top_k` of the scores, and y' is drawn given the order.
+
+    Args:
+        temperature: of the relaxed samples at the start.
+        scale: $\eta$ at the start; 0 is plain REINFORCE.
+
+    Raises:
+        ValueError: a temperature that isn't positive, a scale that isn't finite.
+
+    Example:
+        >>> logits = torch.zeros(4, requires_grad=True)
+        >>> q = hg.Bernoulli(logits=logits).to_event(1)
+        >>> rebar = hg.REBAR()
+        >>> optimizer = torch.optim.Adam([logits, *rebar.parameters()], lr=0.01)
+        >>> loss = hg.expectation(lambda z: (z.sum(-1) - 1.2).square(), q, rebar)
+        >>> loss.backward()
+        >>> rebar.scale.grad is not None, rebar.log_temperature.grad is not None
+        (True, True)
+
+    Reference: REBAR: Low-variance, Unbiased Gradient Estimates for Discrete Latent Variable Models
+    (Tucker, Mnih, Maddison, Lawson, Sohl-Dickstein, 2017), Section 3,
+    https://arxiv.org/abs/1703.07370; for Plackett-Luce: Low-variance Black-box Gradient Estimates
+    for the Plackett-Luce Distribution (Gadetsky et al., 2020), https://arxiv.org/abs/1911.10036
+    """
+
+    relaxes_f = True
+    differentiates_f = True
+
+    def __init__(self, temperature: float = 0.5, scale: float = 1.0) -> None:
+        super().__init__(temperature)
+        if not isinstance(scale, (int, float)) or not math.isfinite(scale):
+            raise ValueError(f"scale must be a finite number, got {scale!r}.")
+        self.scale = nn.Parameter(torch.tensor(float(scale)))
+
+    def evaluations(self, q: Any, num_samples: int) -> int:
+        """Three a sample: at z, y and y'."""
+        return 3 * num_samples
+
+    def _control(self, f: Function, relaxed: Tensor, q: Any) -> Tensor:
+        return self.scale * f(relaxed)
+
+
+class RELAX(_Relaxing):
+    r"""$\frac{1}{S} \sum_s (f(z) - c(y')) \nabla \log q(z) + \nabla (c(y) - c(y'))$.
+
+    As `REBAR`, with a network c, the critic, in place of f: f is only evaluated, at hard samples.
+    Unbiased whatever the critic says. It learns, with the temperature, in training mode, by
+    lowering the variance of the gradient to the logits: in the backward pass of your own loss,
+    whatever its sign. Give its parameters to the optimiser (`RELAX` is a module), do nothing else.
+    Until it has learnt something it is as noisy as plain REINFORCE. S evaluations of f.
+
+    Args:
+        critic: `critic(y, mean) -> (samples, *batch)` for relaxed samples y `(samples, *batch,
+            *event)`; `mean` is `q.mean` in the same shape, by which the critic may tell one batch
+            element's law from another's. For example `Critic(event_shape)`.
+        temperature: of the relaxed samples at the start.
+
+    Raises:
+        ValueError: a temperature that isn't positive, a critic that can't be called; when used, one
+            that returns another shape.
+
+    Example:
+        >>> logits = torch.zeros(4, requires_grad=True)
+        >>> q = hg.Bernoulli(logits=logits).to_event(1)
+        >>> relax = hg.RELAX(hg.Critic(q.event_shape))
+        >>> optimizer = torch.optim.Adam([logits, *relax.parameters()], lr=0.01)
+        >>> hg.expectation(lambda z: (z.sum(-1) > 2).float(), q, relax, num_samples=2).backward()
+        >>> all(p.grad is not None for p in relax.parameters())
+        True
+
+    Reference: Backpropagation through the Void: Optimizing Control Variates for Black-box Gradient
+    Estimation (Grathwohl, Choi, Wu, Roeder, Duvenaud, 2018), Eq. 9,
+    https://arxiv.org/abs/1711.00123
+    """
+
+    relaxes_f = False
+    differentiates_f = False
+    requires = ("couple", "with_logits", "mean")
+
+    def __init__(
+        self, critic: Callable[[Tensor, Tensor], Tensor], temperature: float = 0.5
+    ) -> None:
+        super().__init__(temperature)
+        if not callable(critic) or isinstance(critic, type):
+            raise ValueError(
+                "critic must be a module critic(y, mean), such as Critic(event_shape); "
+                f"got {critic!r}."
+            )
+        self.critic = critic
+
+    def _control(self, f: Function, relaxed: Tensor, q: Any) -> Tensor:
+        said = self.critic(relaxed, q.mean.detach().expand_as(relaxed))
+        expected = relaxed.shape[: relaxed.ndim - len(q.event_shape)]
+        if said.shape != expected:
+            raise ValueError(
+                f"The critic must return shape {tuple(expected)} for relaxed samples of shape "
+                f"{tuple(relaxed.shape)}, got {tuple(said.shape)}."
+            )
+        return said
+
+
+def _descend(value: Tensor, gradient: Tensor, parameters: list[nn.Parameter]) -> Tensor:
+    """The value, whose backward also gives the parameters the slope of the gradient's square.
+
+    The gradient's mean is fixed, so the slope of its square is that of its variance.
+    """
+    square = gradient.to(torch.promote_types(gradient.dtype, torch.float32)).square().sum()
+    slopes = torch.autograd.grad(square, parameters, allow_unused=True)
+    pairs = [(p, s) for p, s in zip(parameters, slopes, strict=True) if s is not None]
+    joined: Tensor = _Descend.apply(value, [s for _, s in pairs], *(p for p, _ in pairs))  # type: ignore[no-untyped-call]
+    return joined
+
+
+class _Descend(torch.autograd.Function):
+    """Passes the upstream gradient on, and finished slopes to the parameters.
+
+    The outer loss's sign must not decide whether the variance falls or rises, hence the absolute
+    value; the mean keeps the outer loss's averaging over the batch.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor, slopes: list[Tensor], *parameters: Tensor) -> Tensor:
+        ctx.slopes = slopes
+        return value.clone()
+
+    @staticmethod
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Any, ...]:
+        size = upstream.abs().mean()
+        return upstream, None, *(slope * size.to(slope.dtype) for slope in ctx.slopes)
