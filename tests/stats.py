@@ -16,6 +16,7 @@ from torch import Generator, Tensor
 
 ALPHA = 1e-6
 MAX_REPLICATES = 5_000_000
+PIECE = 20_000
 
 Cdf = Callable[[Tensor], Tensor]
 
@@ -131,7 +132,10 @@ def unbiased(
     n = max(10_000, math.ceil(((z_alpha + z_beta) * sigma / delta) ** 2))
     if n > MAX_REPLICATES:
         raise InvalidTestError(f"needs {n} replicates; choose a smaller toy")
-    draws = replicate(n, generator).detach().to(torch.float64).flatten(1)
+    # in pieces, since some estimators hold hundreds of tensors of that length
+    sizes = [min(PIECE, n - start) for start in range(0, n, PIECE)]
+    pieces = [replicate(size, generator).detach().to(torch.float64) for size in sizes]
+    draws = torch.cat(pieces).flatten(1)
     mean, std = draws.mean(0), draws.std(0)
     centred = draws - mean
     skew = centred.pow(3).mean(0).abs() / std.pow(3).clamp(min=torch.finfo(std.dtype).tiny)
@@ -147,6 +151,20 @@ def unbiased(
         f"coordinate {worst}: mean {float(mean[worst]):.6g}, exact {float(exact[worst]):.6g}, "
         f"{float(score[worst]):.3g} of the bound, n = {n}",
     )
+
+
+def log_ratio_below(a: Tensor, b: Tensor) -> float:
+    """Upper end of a one-sided interval for log(var a / var b), the largest of all coordinates.
+
+    Of paired replicates `(n, ...)`. The variances' influence functions give the ratio's standard
+    error.
+    """
+    z = float(stats.norm.isf(ALPHA))
+    spread_a, spread_b = (x - x.mean(0) for x in (a, b))
+    var_a, var_b = spread_a.square().mean(0), spread_b.square().mean(0)
+    influence = spread_a.square() / var_a - spread_b.square() / var_b
+    error = influence.std(0) / math.sqrt(len(a))
+    return float((var_a.log() - var_b.log() + z * error).max())
 
 
 def integral(f: Callable[[Tensor], Tensor], *ends: float, pieces: int = 400) -> Tensor:

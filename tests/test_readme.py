@@ -7,15 +7,15 @@ import pytest
 import torch
 
 import hotgrad as hg
-from hotgrad.estimators import ESTIMATORS
+from hotgrad.estimators import ESTIMATORS, make_estimator
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 
-def test_code_runs() -> None:
-    assert len(BLOCKS) == 3
+def test_code_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    assert len(BLOCKS) == 4
     scope: dict[str, object] = {}
     for block in BLOCKS:
         exec(block, scope)
@@ -24,10 +24,20 @@ def test_code_runs() -> None:
     assert logits.grad is not None
     assert bool(logits.grad.abs().sum() > 0)
     assert len(scope["names"]) == 3
+    assert hasattr(scope["estimator"], "surrogate")
+    assert "95 %" in capsys.readouterr().out
     halfway = scope["Halfway"]
     assert isinstance(halfway, type)
     q = hg.Bernoulli(logits=torch.zeros(3)).to_event(1)
     assert hg.expectation(lambda z: z.sum(-1), q, halfway(), num_samples=5).shape == ()
+
+
+EVALUATIONS = {
+    "exact": "states of z",
+    "indecater": "S (1 + the other states of each part)",
+    "muprop": "S + 1",
+    "rebar": "3 S",
+}
 
 
 @pytest.mark.parametrize("name", ESTIMATORS)
@@ -42,7 +52,17 @@ def test_table_tells_the_facts(name: str) -> None:
     assert (gradient == "biased") is not estimator.unbiased
     assert (differentiates == "yes") is estimator.differentiates_f
     assert (sees == "relaxed samples") is estimator.relaxes_f
-    assert (evaluations == "S") is (name != "exact")
+    # what is beside the number, a pair's or a set's, is told after a comma
+    assert evaluations.partition(",")[0] == EVALUATIONS.get(name, "S")
+    assert ("in pairs" in evaluations) is estimator.paired
+
+
+@pytest.mark.parametrize("name", sorted(set(ESTIMATORS) - {"exact", "indecater"}))
+def test_as_many_evaluations_as_the_table_says(name: str) -> None:
+    estimator = make_estimator(name, critic=len if name == "relax" else None)  # type: ignore[arg-type]
+    said = {"S": 4, "S + 1": 5, "3 S": 12}[EVALUATIONS.get(name, "S")]
+    q = hg.Bernoulli(logits=torch.zeros(3)).to_event(1)
+    assert estimator.evaluations(q, 4) == said
 
 
 def test_links_lead_to_files() -> None:

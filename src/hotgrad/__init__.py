@@ -6,6 +6,7 @@ One expectation; the estimator is an argument:
 """
 
 from hotgrad import distributions, estimators, ops, schedules
+from hotgrad.audit import Audit, audit
 from hotgrad.distributions import (
     Bernoulli,
     BinaryConcrete,
@@ -19,13 +20,23 @@ from hotgrad.distributions import (
     monte_carlo_kl,
 )
 from hotgrad.estimators import (
+    ARM,
     IMLE,
+    REBAR,
+    RELAX,
+    VIMCO,
+    Critic,
+    DisARM,
     Estimator,
     Exact,
+    GappedStraightThrough,
+    GumbelRao,
     GumbelSoftmax,
+    IndeCateR,
     Learned,
     LeaveOneOut,
     MovingAverage,
+    MuProp,
     NoBaseline,
     Pathwise,
     PerturbedMAP,
@@ -34,27 +45,40 @@ from hotgrad.estimators import (
     ScoreFunction,
     StraightThrough,
     StraightThroughGumbelSoftmax,
+    UnorderedSet,
 )
 from hotgrad.expectation import expectation
 from hotgrad.functional import binary_concrete, gumbel_softmax, m_hot, m_hot_columns
+from hotgrad.importance import importance_bound
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "ARM",
     "IMLE",
+    "REBAR",
+    "RELAX",
+    "VIMCO",
+    "Audit",
     "Bernoulli",
     "BinaryConcrete",
     "Concrete",
+    "Critic",
+    "DisARM",
     "Estimator",
     "Exact",
+    "GappedStraightThrough",
     "Gumbel",
+    "GumbelRao",
     "GumbelSoftmax",
     "HardConcrete",
+    "IndeCateR",
     "Independent",
     "KSubset",
     "Learned",
     "LeaveOneOut",
     "MovingAverage",
+    "MuProp",
     "NoBaseline",
     "OneHotCategorical",
     "Pathwise",
@@ -65,11 +89,14 @@ __all__ = [
     "ScoreFunction",
     "StraightThrough",
     "StraightThroughGumbelSoftmax",
+    "UnorderedSet",
+    "audit",
     "binary_concrete",
     "distributions",
     "estimators",
     "expectation",
     "gumbel_softmax",
+    "importance_bound",
     "m_hot",
     "m_hot_columns",
     "monte_carlo_kl",

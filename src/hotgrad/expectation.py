@@ -1,15 +1,12 @@
 """The one entry point: E_q[f(z)] with a gradient, by whichever estimator is given."""
 
-from typing import Any
-
 import torch
 from torch import Tensor
 from torch import distributions as td
 
 from hotgrad.distributions import as_law
-from hotgrad.estimators import ESTIMATORS, Estimator, missing_methods
-from hotgrad.estimators.base import Function, check_num_samples, label_of
-from hotgrad.ops import checks
+from hotgrad.estimators import Estimator, entry
+from hotgrad.estimators.base import Function, check_num_samples
 
 
 def expectation(
@@ -54,80 +51,8 @@ def expectation(
         >>> hg.expectation(f, q, hg.Exact())
         tensor(0.3333, grad_fn=<SumBackward1>)
     """
-    _check_estimator(estimator)
-    check_num_samples(estimator, num_samples)
+    entry.check_is_estimator(estimator, "surrogate")
     q = as_law(q)
-    _check_pairing(estimator, q)
-    return estimator.surrogate(_checked(f, q, estimator), q, num_samples, generator)
-
-
-def _check_estimator(estimator: Any) -> None:
-    if hasattr(estimator, "surrogate") and not isinstance(estimator, type):
-        return
-    if hasattr(estimator, "bound_surrogate"):
-        raise ValueError(
-            f"{type(estimator).__name__} estimates the gradient of a bound of several samples: use "
-            "importance_bound(log_weight, q, estimator, num_samples)."
-        )
-    raise ValueError(
-        "estimator must be an estimator object such as GumbelSoftmax(temperature=0.5), "
-        f"got {estimator!r}."
-    )
-
-
-def _check_pairing(estimator: Estimator, q: Any) -> None:
-    """Refuse a law that lacks a method which the estimator calls; name estimators that serve it."""
-    law = getattr(q, "law", q)
-    missing = missing_methods(estimator, law)
-    if missing:
-        names = [cls.__name__ for cls in ESTIMATORS.values() if not missing_methods(cls, law)]
-        served = ", ".join(names) or "none of this library"
-        raise NotImplementedError(
-            f"{type(estimator).__name__} needs {', '.join(missing)}, which {type(law).__name__} "
-            f"doesn't have. Estimators that serve it: {served}."
-        )
-
-
-def _checked(f: Function, q: Any, estimator: Any) -> Function:
-    """The function f that checks its output: shape, dtype, gradient; where q validates, values."""
-    differentiates = getattr(estimator, "differentiates_f", False)
-
-    def checked(z: Tensor) -> Tensor:
-        values = f(z)
-        expected = z.shape[: z.ndim - len(q.event_shape)]
-        if not isinstance(values, Tensor):
-            raise ValueError(
-                f"f must return a tensor of shape {tuple(expected)}, got {type(values).__name__}."
-            )
-        if values.shape != expected:
-            raise ValueError(
-                f"f must return one value per sample, shape {tuple(expected)} (num_samples, "
-                f"*batch), for z of shape {tuple(z.shape)}; got {tuple(values.shape)}."
-            )
-        if not values.is_floating_point():
-            raise ValueError(
-                f"f must return floating point values, got {values.dtype}. "
-                "Convert with .to(z.dtype)."
-            )
-        if differentiates and z.requires_grad and not values.requires_grad:
-            raise ValueError(
-                f"{label_of(estimator)} differentiates f, but f's values carry no gradient to z: f "
-                "isn't differentiable, or detaches z. Use an estimator that only evaluates f, such "
-                "as ScoreFunction() or, for bits, DisARM()."
-            )
-        if q._validate_args and checks.values_readable(values):
-            _check_finite(values.detach())
-        return values
-
-    return checked
-
-
-def _check_finite(values: Tensor) -> None:
-    bad = ~values.isfinite()
-    if bool(bad.any()):
-        where = tuple(bad.nonzero()[0].tolist())
-        raise ValueError(
-            f"f returned non-finite values: {int(bad.sum())} of {bad.numel()}, the first "
-            f"{values[where].item()} at sample {where[0]}"
-            + (f", batch element {where[1:]}." if where[1:] else ".")
-        )
+    entry.check_pairing(estimator, q)
+    check_num_samples(estimator, num_samples)
+    return estimator.surrogate(entry.checked(f, q, estimator), q, num_samples, generator)

@@ -30,6 +30,20 @@ class MeanNet(nn.Module):
         return self.scale * mean.reshape((*self.batch_shape, -1)).sum(-1, keepdim=True)
 
 
+class Bowl(nn.Module):
+    """A critic for any law, with a parameter: how far a relaxed sample is from the mean."""
+
+    def __init__(self, q: Any) -> None:
+        super().__init__()
+        self.event_dims = len(q.event_shape)
+        self.depth = nn.Parameter(torch.tensor(0.6, dtype=q.mean.dtype))
+
+    def forward(self, y: Tensor, mean: Tensor) -> Tensor:
+        lead = y.shape[: y.ndim - self.event_dims]
+        away = (y - 0.3 * mean).reshape((*lead, -1))
+        return self.depth * away.square().sum(-1) + away.sum(-1)
+
+
 def moving_average_with_a_past() -> hg.MovingAverage:
     """One that is a baseline already: its average is 0.8."""
     baseline = hg.MovingAverage(decay=0.5)
@@ -51,6 +65,17 @@ ESTIMATORS: dict[str, Callable[[Any], hg.Estimator]] = {
     "IMLE": lambda q: hg.IMLE(step=2.0),
     "IMLE(sum-of-gamma)": lambda q: hg.IMLE(step=2.0, noise="sum-of-gamma"),
     "PerturbedMAP": lambda q: hg.PerturbedMAP(),
+    "GappedStraightThrough": lambda q: hg.GappedStraightThrough(temperature=0.5),
+    "GumbelRao": lambda q: hg.GumbelRao(temperature=0.5, num_inner=3),
+    "ARM": lambda q: hg.ARM(),
+    "DisARM": lambda q: hg.DisARM(),
+    "MuProp(NoBaseline)": lambda q: hg.MuProp(),
+    "MuProp(LeaveOneOut)": lambda q: hg.MuProp(hg.LeaveOneOut()),
+    "MuProp(Learned)": lambda q: hg.MuProp(hg.Learned(MeanNet(q))),
+    "REBAR": lambda q: hg.REBAR(temperature=0.4, scale=0.8),
+    "RELAX": lambda q: hg.RELAX(Bowl(q), temperature=0.4),
+    "IndeCateR": lambda q: hg.IndeCateR(),
+    "UnorderedSet": lambda q: hg.UnorderedSet(),
 }
 
 # what those say that don't serve a law, each with estimators that do
@@ -58,13 +83,25 @@ NOT_K_OF_N = {
     "RelaxedTopK": r"RelaxedTopK needs relax_top_k, .*serve it: .*\bGumbelSoftmax\b",
     "IMLE(sum-of-gamma)": r"needs a law of k of n items, .*; got \w+\. Use noise=.law.",
 }
-NO_GUMBEL_REACHES_IT = {
+NOT_BITS = {
+    "ARM": r"ARM needs antithetic, which .*serve it: .*\bScoreFunction\b",
+    "DisARM": r"DisARM needs antithetic, which .*serve it: .*\bIndeCateR\b",
+}
+NOT_K_OF_N_NOR_BITS = NOT_K_OF_N | NOT_BITS
+NO_GUMBEL_REACHES_IT = NOT_BITS | {
     "GumbelSoftmax": r"GumbelSoftmax needs draw_noise, relax, which KSubset .*: StraightThrough,",
     "StraightThroughGumbelSoftmax": r"needs draw_noise, harden, relax, which KSubset doesn't have",
     "ReinMax": r"ReinMax needs relax, tangent, which KSubset .*\bIMLE\b",
     "RelaxedTopK": r"RelaxedTopK needs relax_top_k, which KSubset .*\bPerturbedMAP\b",
+    "GappedStraightThrough": r"needs gap_noise, relax, which KSubset doesn't have",
+    "GumbelRao": r"needs draw_noise, harden, relax, redraw, which KSubset doesn't have",
+    "REBAR": r"REBAR needs couple, which KSubset .*\bMuProp\b",
+    "RELAX": r"RELAX needs couple, which KSubset .*\bUnorderedSet\b",
 }
-NO_TANGENT = {"ReinMax": r"ReinMax needs tangent, which PlackettLuceSubset .*\bRelaxedTopK\b"}
+NO_TANGENT = NOT_BITS | {
+    "ReinMax": r"ReinMax needs tangent, which PlackettLuceSubset .*\bRelaxedTopK\b",
+    "GappedStraightThrough": r"needs gap_noise, which PlackettLuceSubset .*\bGumbelRao\b",
+}
 
 
 @dataclass(frozen=True)
@@ -102,17 +139,19 @@ LAWS: dict[str, LawCase] = {
         NOT_K_OF_N,
         (((0,), -torch.inf), ((2,), torch.inf)),
     ),
-    "OneHotCategorical": LawCase(lambda a: hg.OneHotCategorical(logits=a), (3,), NOT_K_OF_N),
+    "OneHotCategorical": LawCase(
+        lambda a: hg.OneHotCategorical(logits=a), (3,), NOT_K_OF_N | NOT_BITS
+    ),
     "OneHotCategorical, masked": LawCase(
-        lambda a: hg.OneHotCategorical(logits=a), (4,), NOT_K_OF_N, (((1,), -torch.inf),)
+        lambda a: hg.OneHotCategorical(logits=a), (4,), NOT_K_OF_N_NOR_BITS, (((1,), -torch.inf),)
     ),
     "OneHotCategorical.to_event(1)": LawCase(
-        lambda a: hg.OneHotCategorical(logits=a).to_event(1), (2, 3), NOT_K_OF_N
+        lambda a: hg.OneHotCategorical(logits=a).to_event(1), (2, 3), NOT_K_OF_N | NOT_BITS
     ),
     "OneHotCategorical.to_event(1), masked": LawCase(
         lambda a: hg.OneHotCategorical(logits=a).to_event(1),
         (2, 3),
-        NOT_K_OF_N,
+        NOT_K_OF_N_NOR_BITS,
         (((0, 2), -torch.inf),),
     ),
 }
@@ -150,8 +189,16 @@ def _is(cls: type) -> list[str]:
     return [name for name, make in ESTIMATORS.items() if isinstance(make(q), cls)]
 
 
+def _said(fact: str) -> list[str]:
+    q = LAWS["Bernoulli"].make(torch.zeros(()))
+    return [name for name, make in ESTIMATORS.items() if getattr(make(q), fact)]
+
+
 SAMPLING = [name for name in ESTIMATORS if name not in _is(hg.Exact)]
 PATHWISE = _is(hg.Pathwise)
+MODULES = _is(nn.Module)
+UNBIASED = _said("unbiased")
+DIFFERENTIATING = _said("differentiates_f")
 
 
 class Probe:

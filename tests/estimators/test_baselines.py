@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from estimators.cases import with_samples
+from stats import log_ratio_below
 from torch import Generator, Tensor, nn
 
 import hotgrad as hg
@@ -191,19 +192,6 @@ class TestLearned:
         with torch.no_grad():
             value = self.value(logits, hg.Learned(Level(0.0)))
         assert not value.requires_grad
-
-
-def log_ratio_below(a: Tensor, b: Tensor) -> float:
-    """Upper end of a one-sided interval for log(var a / var b), paired, missed once in a million.
-
-    The variances' influence functions give the ratio's standard error.
-    """
-    z = 4.75
-    spread_a, spread_b = (x - x.mean(0) for x in (a, b))
-    var_a, var_b = spread_a.square().mean(0), spread_b.square().mean(0)
-    influence = spread_a.square() / var_a - spread_b.square() / var_b
-    error = influence.std(0) / math.sqrt(len(a))
-    return float((var_a.log() - var_b.log() + z * error).max())
 
 
 def test_leave_one_out_has_less_variance_than_no_baseline(generator: Generator) -> None:

@@ -2,12 +2,13 @@
 
 import dataclasses
 import math
+import re
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
-from estimators.cases import ESTIMATORS, LAWS, PATHWISE, a_law_for
+from estimators.cases import DIFFERENTIATING, ESTIMATORS, LAWS, SERVED, a_law_for
 from torch import Generator, Tensor
 
 import hotgrad as hg
@@ -23,9 +24,25 @@ FACTS = {
     hg.RelaxedTopK: (False, True, True),
     hg.IMLE: (False, False, True),
     hg.PerturbedMAP: (False, False, True),
+    hg.GappedStraightThrough: (False, False, True),
+    hg.GumbelRao: (False, False, True),
+    hg.ARM: (True, False, False),
+    hg.DisARM: (True, False, False),
+    hg.MuProp: (True, True, True),
+    hg.REBAR: (True, True, True),
+    hg.RELAX: (True, False, False),
+    hg.IndeCateR: (True, False, False),
+    hg.UnorderedSet: (True, False, False),
 }
 CLASSES = list(hg.estimators.ESTIMATORS.values())
-TEMPERED = [hg.GumbelSoftmax, hg.StraightThroughGumbelSoftmax, hg.ReinMax, hg.RelaxedTopK]
+TEMPERED = [
+    hg.GumbelSoftmax,
+    hg.StraightThroughGumbelSoftmax,
+    hg.GappedStraightThrough,
+    hg.GumbelRao,
+    hg.ReinMax,
+    hg.RelaxedTopK,
+]
 
 
 @pytest.mark.parametrize("cls", CLASSES)
@@ -34,31 +51,57 @@ def test_facts_stand_on_the_class(cls: type[hg.Estimator]) -> None:
     assert all(isinstance(name, str) for name in cls.requires)
 
 
-@pytest.mark.parametrize("estimator", [name for name in ESTIMATORS if name not in PATHWISE])
-def test_f_need_not_be_differentiable_where_that_is_said(
-    estimator: str, generator: Generator
+def table(z: Tensor, event_dims: int) -> Tensor:
+    """An f that is looked up: no gradient, and nothing smooth about it."""
+    places = torch.arange(1, z.shape[z.ndim - event_dims :].numel() + 1)
+    number = (z.reshape((*z.shape[: z.ndim - event_dims], -1)) * places).sum(-1)
+    said = torch.tensor([0.3, -1.1, 2.0, 0.9, -0.4, 1.7, 0.2], dtype=z.dtype)
+    return said[number.long() % len(said)]
+
+
+@pytest.mark.parametrize(
+    ("estimator", "law"), [pair for pair in SERVED if pair[0] not in DIFFERENTIATING]
+)
+def test_f_may_be_a_table_where_that_is_said(
+    estimator: str, law: str, generator: Generator
 ) -> None:
-    logits = LAWS["Bernoulli.to_event(1)"].logits((50,))
-    q = LAWS["Bernoulli.to_event(1)"].make(logits)
+    logits = LAWS[law].logits((50,))
+    q = LAWS[law].make(logits)
     chosen = ESTIMATORS[estimator](q)
     assert not chosen.differentiates_f
     value = hg.expectation(
-        lambda z: (z.sum(-1) > 1).to(z.dtype), q, chosen, num_samples=2, generator=generator
+        lambda z: table(z, len(q.event_shape)), q, chosen, num_samples=2, generator=generator
     )
     (gradient,) = torch.autograd.grad(value.sum(), logits)
+    assert gradient.isfinite().all()
     assert gradient.count_nonzero() > 0
 
 
-@pytest.mark.parametrize("estimator", PATHWISE)
+@pytest.mark.parametrize("estimator", DIFFERENTIATING)
 def test_f_must_be_differentiable_where_that_is_said(estimator: str) -> None:
     q = a_law_for(estimator).make(a_law_for(estimator).logits((50,)))
     chosen = ESTIMATORS[estimator](q)
     assert chosen.differentiates_f
-    with pytest.raises(ValueError, match=rf"{chosen.label} differentiates f, .*ScoreFunction"):
-        hg.expectation(lambda z: (z.sum(-1) > 1).to(z.dtype), q, chosen, num_samples=2)
+    why = rf"{re.escape(chosen.label)} differentiates f, .*ScoreFunction"
+    with pytest.raises(ValueError, match=why):
+        hg.expectation(lambda z: table(z, 1), q, chosen, num_samples=2)
 
 
-@pytest.mark.parametrize("cls", [hg.Exact, hg.StraightThrough, hg.IMLE, hg.PerturbedMAP, *TEMPERED])
+STATELESS = [
+    hg.Exact,
+    hg.StraightThrough,
+    hg.IMLE,
+    hg.PerturbedMAP,
+    hg.ARM,
+    hg.DisARM,
+    hg.IndeCateR,
+    hg.UnorderedSet,
+    hg.VIMCO,
+    *TEMPERED,
+]
+
+
+@pytest.mark.parametrize("cls", STATELESS)
 def test_stateless_estimators_are_frozen_values(cls: Any) -> None:
     estimator = cls()
     assert estimator == cls()
@@ -74,8 +117,7 @@ def test_stateless_baselines_are_frozen_values(cls: Any) -> None:
         cls().decay = 0.1
 
 
-@pytest.mark.parametrize("cls", TEMPERED)
-@pytest.mark.parametrize(
+BAD_TEMPERATURES = pytest.mark.parametrize(
     ("temperature", "why"),
     [
         (0, "positive and finite, got 0.*straight-through"),
@@ -91,6 +133,10 @@ def test_stateless_baselines_are_frozen_values(cls: Any) -> None:
     ],
     ids=str,
 )
+
+
+@pytest.mark.parametrize("cls", TEMPERED)
+@BAD_TEMPERATURES
 def test_temperatures_are_checked_when_the_estimator_is_made(
     cls: Any, temperature: Any, why: str
 ) -> None:
@@ -101,10 +147,13 @@ def test_temperatures_are_checked_when_the_estimator_is_made(
 
 
 @pytest.mark.parametrize("value", [0, -1.0, math.nan, math.inf, "1", True, None])
-@pytest.mark.parametrize(("cls", "name"), [(hg.IMLE, "step"), (hg.PerturbedMAP, "scale")])
+@pytest.mark.parametrize(
+    ("cls", "name"),
+    [(hg.IMLE, "step"), (hg.PerturbedMAP, "scale"), (hg.GappedStraightThrough, "gap")],
+)
 def test_sizes_are_checked_when_the_estimator_is_made(cls: Any, name: str, value: Any) -> None:
     with pytest.raises(ValueError, match=f"{name} must be a positive, finite number, got"):
-        cls(value)
+        cls(**{name: value})
     with pytest.raises(ValueError, match=f"{name} must be a positive, finite number, got"):
         dataclasses.replace(cls(), **{name: value})
 
@@ -116,10 +165,19 @@ def test_imles_noise_is_checked_when_it_is_made() -> None:
         hg.IMLE(noise="sum-of-gama")
 
 
-@pytest.mark.parametrize("budget", [0, -1, 2.0, True, None])
-def test_exacts_budget_is_checked_when_it_is_made(budget: Any) -> None:
-    with pytest.raises(ValueError, match="budget must be an integer of at least 1, got"):
-        hg.Exact(budget)
+@pytest.mark.parametrize("count", [0, -1, 2.0, True, None])
+@pytest.mark.parametrize(
+    ("cls", "name"),
+    [
+        (hg.Exact, "budget"),
+        (hg.IndeCateR, "budget"),
+        (hg.UnorderedSet, "budget"),
+        (hg.GumbelRao, "num_inner"),
+    ],
+)
+def test_counts_are_checked_when_the_estimator_is_made(cls: Any, name: str, count: Any) -> None:
+    with pytest.raises(ValueError, match=f"{name} must be an integer of at least 1, got"):
+        cls(**{name: count})
 
 
 @pytest.mark.parametrize(
@@ -127,6 +185,8 @@ def test_exacts_budget_is_checked_when_it_is_made(budget: Any) -> None:
     [
         (hg.GumbelSoftmax, True),
         (hg.StraightThroughGumbelSoftmax, True),
+        (hg.GappedStraightThrough, True),
+        (hg.GumbelRao, True),
         (hg.ReinMax, False),
         (hg.RelaxedTopK, True),
     ],

@@ -7,18 +7,11 @@ from typing import Any
 import pytest
 import torch
 from estimators.cases import moving_average_with_a_past, tuples, with_samples
+from estimators.toys import OwnMean
 from stats import unbiased
 from torch import Generator, Tensor
 
 import hotgrad as hg
-
-
-class OwnMean:
-    """The classic mistake: the baseline of a sample has the sample in it."""
-
-    def centre(self, values: Tensor, q: Any) -> Tensor:
-        return values - values.mean(0)
-
 
 # A stochastic layer on top of another: z ~ q, y | z ~ r(. | z), both of two categories.
 

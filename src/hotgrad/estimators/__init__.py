@@ -2,26 +2,44 @@
 
 from hotgrad.estimators.base import Estimator, Pathwise, missing_methods
 from hotgrad.estimators.baselines import Learned, LeaveOneOut, MovingAverage, NoBaseline
+from hotgrad.estimators.control_variate import REBAR, RELAX
+from hotgrad.estimators.coupled import ARM, DisARM
+from hotgrad.estimators.critic import Critic
 from hotgrad.estimators.exact import Exact
+from hotgrad.estimators.gumbel_straight_through import (
+    GappedStraightThrough,
+    GumbelRao,
+    StraightThroughGumbelSoftmax,
+)
+from hotgrad.estimators.independent_parts import IndeCateR
+from hotgrad.estimators.muprop import MuProp
 from hotgrad.estimators.named import ESTIMATORS, at_temperature, has_temperature, make_estimator
 from hotgrad.estimators.perturb_and_map import IMLE, PerturbedMAP
 from hotgrad.estimators.relaxed import GumbelSoftmax, RelaxedTopK
 from hotgrad.estimators.score_function import ScoreFunction
-from hotgrad.estimators.straight_through import (
-    ReinMax,
-    StraightThrough,
-    StraightThroughGumbelSoftmax,
-)
+from hotgrad.estimators.straight_through import ReinMax, StraightThrough
+from hotgrad.estimators.unordered_set import UnorderedSet
+from hotgrad.estimators.vimco import VIMCO
 
 __all__ = [
+    "ARM",
     "ESTIMATORS",
     "IMLE",
+    "REBAR",
+    "RELAX",
+    "VIMCO",
+    "Critic",
+    "DisARM",
     "Estimator",
     "Exact",
+    "GappedStraightThrough",
+    "GumbelRao",
     "GumbelSoftmax",
+    "IndeCateR",
     "Learned",
     "LeaveOneOut",
     "MovingAverage",
+    "MuProp",
     "NoBaseline",
     "Pathwise",
     "PerturbedMAP",
@@ -30,6 +48,7 @@ __all__ = [
     "ScoreFunction",
     "StraightThrough",
     "StraightThroughGumbelSoftmax",
+    "UnorderedSet",
     "at_temperature",
     "has_temperature",
     "make_estimator",

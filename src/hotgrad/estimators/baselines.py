@@ -87,7 +87,8 @@ class Learned(nn.Module):
 
     $f(z_s) - b(\bar q)$, where $\bar q$ = `q.mean` is detached. The squared error $(f - b)^2$ is
     minimised in the same backward pass as the loss, whatever the loss's sign: give the module's
-    parameters to the optimiser, nothing more. No gradient of it reaches q or f.
+    parameters to the optimiser, nothing more. No gradient of it reaches q or f. In evaluation mode
+    it doesn't learn.
 
     Args:
         module: `(*batch, *event) -> (*batch,)` or `(*batch, 1)`.
@@ -111,4 +112,4 @@ class Learned(nn.Module):
                 f"The baseline's module must return shape {tuple(batch)} or {(*batch, 1)} "
                 f"from q.mean of shape {tuple(q.mean.shape)}, got {tuple(prediction.shape)}."
             )
-        return values - prediction
+        return values - (prediction if self.training else prediction.detach())

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from hotgrad.estimators.base import Estimator, Function
+from hotgrad.estimators.baselines import LeaveOneOut
 from hotgrad.estimators.explicit import pullback, transformed, with_gradient
 from hotgrad.ops import checks
 
@@ -22,6 +23,7 @@ class _Relaxing(Estimator, nn.Module):
     """A control variate c at two relaxed samples that lead to z, the second drawn given z.
 
     (f(z) - c(y')) grad log q(z) + grad c(y) - grad c(y'): the three terms with c have a mean of 0.
+    Of several samples each has the others' mean of f(z) - c(y') as a baseline.
     """
 
     unbiased = True
@@ -30,6 +32,10 @@ class _Relaxing(Estimator, nn.Module):
     def __init__(self, temperature: float) -> None:
         super().__init__()
         checks.check_temperature(temperature)
+        if isinstance(temperature, Tensor):
+            raise ValueError(
+                "temperature must be a number here, where learning starts; got a tensor."
+            )
         self.log_temperature = nn.Parameter(torch.tensor(math.log(temperature)))
 
     @property
@@ -60,9 +66,12 @@ class _Relaxing(Estimator, nn.Module):
 
         (log_prob, first, given), pull, hard = pullback(coupled, logits, create_graph=learns)
         values = f(hard)
-        signal = (values.detach() - given).to(log_prob.dtype) / num_samples
+        left = (values.detach() - given).to(log_prob.dtype)
+        if num_samples > 1:
+            # what is left may lie far from 0, which is noise times the score
+            left = LeaveOneOut().centre(left, q)
         share = torch.full_like(first, 1 / num_samples)
-        gradient = pull((signal, share, -share))
+        gradient = pull((left / num_samples, share, -share))
         value = with_gradient(values.mean(0), logits, gradient)
         return _descend(value, gradient, own) if learns else value
 
@@ -74,7 +83,8 @@ class REBAR(_Relaxing):
     Unbiased for any f that is differentiable between the vertices, at any temperature and scale
     $\eta$. Both learn, in training mode, by lowering the variance of the gradient to the logits: in
     the backward pass of your own loss, whatever its sign. Give them to the optimiser (`REBAR` is a
-    module), do nothing else. 3 S evaluations of f, 2 S of them between the vertices.
+    module), do nothing else. With several samples, what the control variate leaves of f is taken
+    against the other samples' mean. 3 S evaluations of f, 2 S of them between the vertices.
 
     On `PlackettLuceSubset` y is `relax_top_k` of the scores, and y' is drawn given the order.
 
@@ -125,7 +135,8 @@ class RELAX(_Relaxing):
     Unbiased whatever the critic says. It learns, with the temperature, in training mode, by
     lowering the variance of the gradient to the logits: in the backward pass of your own loss,
     whatever its sign. Give its parameters to the optimiser (`RELAX` is a module), do nothing else.
-    Until it has learnt something it is as noisy as plain REINFORCE. S evaluations of f.
+    Until it has learnt something it is as noisy as `ScoreFunction`, with several samples as with
+    `LeaveOneOut`. S evaluations of f.
 
     Args:
         critic: `critic(y, mean) -> (samples, *batch)` for relaxed samples y `(samples, *batch,
@@ -184,7 +195,12 @@ def _descend(value: Tensor, gradient: Tensor, parameters: list[nn.Parameter]) ->
     """
     square = gradient.to(torch.promote_types(gradient.dtype, torch.float32)).square().sum()
     slopes = torch.autograd.grad(square, parameters, allow_unused=True)
-    pairs = [(p, s) for p, s in zip(parameters, slopes, strict=True) if s is not None]
+    # f's second derivative may be infinite where its first isn't: nothing is learnt from that
+    pairs = [
+        (p, torch.where(s.isfinite().all(), s, 0.0))
+        for p, s in zip(parameters, slopes, strict=True)
+        if s is not None
+    ]
     joined: Tensor = _Descend.apply(value, [s for _, s in pairs], *(p for p, _ in pairs))  # type: ignore[no-untyped-call]
     return joined
 

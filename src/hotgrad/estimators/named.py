@@ -1,39 +1,64 @@
 """Estimators by name, for command lines and configuration files."""
 
 import dataclasses
+from collections.abc import Callable
+
+from torch import Tensor
 
 from hotgrad.estimators.base import Estimator
+from hotgrad.estimators.control_variate import REBAR, RELAX
+from hotgrad.estimators.coupled import ARM, DisARM
 from hotgrad.estimators.exact import Exact
+from hotgrad.estimators.gumbel_straight_through import (
+    GappedStraightThrough,
+    GumbelRao,
+    StraightThroughGumbelSoftmax,
+)
+from hotgrad.estimators.independent_parts import IndeCateR
+from hotgrad.estimators.muprop import MuProp
 from hotgrad.estimators.perturb_and_map import IMLE, PerturbedMAP
 from hotgrad.estimators.relaxed import GumbelSoftmax, RelaxedTopK
 from hotgrad.estimators.score_function import Baseline, ScoreFunction
-from hotgrad.estimators.straight_through import (
-    ReinMax,
-    StraightThrough,
-    StraightThroughGumbelSoftmax,
-)
+from hotgrad.estimators.straight_through import ReinMax, StraightThrough
+from hotgrad.estimators.unordered_set import UnorderedSet
 from hotgrad.ops.checks import check_choice
 
 ESTIMATORS: dict[str, type[Estimator]] = {
     "gumbel-softmax": GumbelSoftmax,
     "straight-through": StraightThrough,
     "straight-through-gumbel-softmax": StraightThroughGumbelSoftmax,
+    "gumbel-rao": GumbelRao,
+    "gapped-straight-through": GappedStraightThrough,
     "reinmax": ReinMax,
     "relaxed-top-k": RelaxedTopK,
     "imle": IMLE,
     "perturbed-map": PerturbedMAP,
     "score-function": ScoreFunction,
+    "indecater": IndeCateR,
+    "unordered-set": UnorderedSet,
+    "arm": ARM,
+    "disarm": DisARM,
+    "muprop": MuProp,
+    "rebar": REBAR,
+    "relax": RELAX,
     "exact": Exact,
 }
 
 
 def make_estimator(
-    name: str, *, temperature: float = 1.0, baseline: Baseline | None = None
+    name: str,
+    *,
+    temperature: float = 1.0,
+    baseline: Baseline | None = None,
+    critic: Callable[[Tensor, Tensor], Tensor] | None = None,
 ) -> Estimator:
-    """The named estimator; the temperature and the baseline go to those that have one.
+    """The named estimator; temperature, baseline and critic go to those that have one.
+
+    The temperature is where those start that learn it.
 
     Raises:
-        ValueError: an unknown name, or a baseline for an estimator that has none.
+        ValueError: an unknown name, a baseline or a critic for an estimator that has none, or no
+            critic for relax.
 
     Example:
         >>> hg.estimators.make_estimator("gumbel-softmax", temperature=0.5)
@@ -41,11 +66,19 @@ def make_estimator(
     """
     check_choice("estimator", name, ESTIMATORS)
     cls = ESTIMATORS[name]
-    if cls is ScoreFunction:
-        return ScoreFunction(baseline)
-    if baseline is not None:
-        raise ValueError(f"{name} has no baseline; only score-function does.")
-    return at_temperature(cls(), temperature)
+    if baseline is not None and cls not in (ScoreFunction, MuProp):
+        raise ValueError(f"{name} has no baseline; only score-function and muprop do.")
+    if (critic is not None) != (cls is RELAX):
+        raise ValueError(
+            "relax needs a critic, such as Critic(q.event_shape)."
+            if cls is RELAX
+            else f"{name} has no critic; only relax does."
+        )
+    if cls is ScoreFunction or cls is MuProp:
+        return cls(baseline)
+    if critic is not None:
+        return RELAX(critic, temperature)
+    return REBAR(temperature) if cls is REBAR else at_temperature(cls(), temperature)
 
 
 def at_temperature(estimator: Estimator, temperature: float) -> Estimator:

@@ -24,9 +24,12 @@ from hotgrad.ops.reinmax import bernoulli_tangent, categorical_tangent, reinmax
 from hotgrad.ops.relax import binary_concrete, gumbel_softmax, log_gumbel_softmax, tempered
 from hotgrad.ops.softmax import log_softmax, softmax
 from hotgrad.ops.top_k import relaxed_top_k
+from hotgrad.ops.without_replacement import Arrivals, SetClock, first_arrivals
 
 __all__ = [
+    "Arrivals",
     "Perturbed",
+    "SetClock",
     "bernoulli_tangent",
     "binary_concrete",
     "categorical_tangent",
@@ -35,6 +38,7 @@ __all__ = [
     "draw_logistic",
     "draw_sum_of_gamma",
     "draw_uniform",
+    "first_arrivals",
     "gap_noise_of_bits",
     "gap_noise_of_categories",
     "gumbel_given_order",

@@ -28,7 +28,9 @@ def gumbel_given_outcome(logits: Tensor, outcome: Tensor, noise: Tensor) -> Tens
     """
     log_probs = log_softmax(logits.to(noise.dtype))
     chosen = outcome > 0.5
-    winner = torch.where(chosen, noise, -torch.inf).amax(-1, keepdim=True)
+    shape = torch.broadcast_shapes(chosen.shape, noise.shape)
+    index = chosen.max(-1, keepdim=True).indices.expand((*shape[:-1], 1))
+    winner = noise.expand(shape).gather(-1, index)
     # a masked class, of rate 0, is kept out: logaddexp takes finite terms
     masked = log_probs == -torch.inf
     log_rates = torch.where(masked, 0.0, log_probs)

@@ -7,7 +7,6 @@ rounding.
 """
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 VECTOR_BYTES = 64 if "AVX512" in torch.backends.cpu.get_cpu_capability() else 32
@@ -32,7 +31,7 @@ def logaddexp(first: Tensor, second: Tensor) -> Tensor:
 
     torch's own overflows in its second derivative where the two are 45 apart, in float32.
     """
-    return torch.maximum(first, second) - F.logsigmoid((first - second).abs())
+    return torch.maximum(first, second) + torch.log1p((-(first - second).abs()).exp())
 
 
 def _is_short(scores: Tensor, dim: int) -> bool:

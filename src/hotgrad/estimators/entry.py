@@ -1,0 +1,120 @@
+"""The checks at the door: what `expectation` and `importance_bound` ask of what users pass in."""
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor
+
+from hotgrad.estimators.base import Function, label_of, missing_methods
+from hotgrad.estimators.named import ESTIMATORS
+from hotgrad.ops import checks
+
+CheckValues = Callable[[Tensor], None]
+
+
+def check_is_estimator(estimator: Any, *methods: str) -> None:
+    """Refuse what isn't an object with one of the methods.
+
+    Raises:
+        ValueError: it is a class, a name, or an estimator for another function.
+    """
+    is_object = not isinstance(estimator, type)
+    if is_object and any(hasattr(estimator, name) for name in methods):
+        return
+    if is_object and hasattr(estimator, "bound_surrogate"):
+        raise ValueError(
+            f"{type(estimator).__name__} estimates the gradient of a bound of several samples: use "
+            "importance_bound(log_weight, q, estimator, num_samples)."
+        )
+    raise ValueError(
+        "estimator must be an estimator object such as GumbelSoftmax(temperature=0.5), "
+        f"got {estimator!r}."
+    )
+
+
+def check_pairing(estimator: Any, q: Any) -> None:
+    """Refuse a law that lacks a method which the estimator calls; name estimators that serve it.
+
+    Raises:
+        NotImplementedError: it lacks one.
+    """
+    law = getattr(q, "law", q)
+    missing = missing_methods(estimator, law)
+    if missing:
+        names = [cls.__name__ for cls in ESTIMATORS.values() if not missing_methods(cls, law)]
+        served = ", ".join(names) or "none of this library"
+        raise NotImplementedError(
+            f"{type(estimator).__name__} needs {', '.join(missing)}, which {type(law).__name__} "
+            f"doesn't have. Estimators that serve it: {served}."
+        )
+
+
+def check_finite(values: Tensor) -> None:
+    """Refuse values of f that aren't finite, naming the first.
+
+    Raises:
+        ValueError: there are such.
+    """
+    bad = ~values.isfinite()
+    if bool(bad.any()):
+        raise ValueError(f"f returned non-finite values: {describe_bad(values, bad)}")
+
+
+def describe_bad(values: Tensor, bad: Tensor) -> str:
+    """How many values `(num_samples, *batch)` are bad, and which is the first."""
+    where = tuple(bad.nonzero()[0].tolist())
+    element = f", batch element {where[1:]}" if where[1:] else ""
+    return (
+        f"{int(bad.sum())} of {bad.numel()}, the first {values[where].item()} at sample {where[0]}"
+        f"{element}."
+    )
+
+
+def checked(
+    f: Function,
+    q: Any,
+    estimator: Any,
+    *,
+    name: str = "f",
+    check_values: CheckValues = check_finite,
+) -> Function:
+    """The function f that checks its output: shape, dtype, gradient; where q validates, values.
+
+    Args:
+        f: `(num_samples, *batch, *event) -> (num_samples, *batch)`.
+        q: the law of its argument.
+        estimator: the one that will call it.
+        name: what messages call f.
+        check_values: raises if the values aren't right.
+    """
+    differentiates = getattr(estimator, "differentiates_f", False)
+
+    def checked_f(z: Tensor) -> Tensor:
+        values = f(z)
+        expected = z.shape[: z.ndim - len(q.event_shape)]
+        if not isinstance(values, Tensor):
+            raise ValueError(
+                f"{name} must return a tensor of shape {tuple(expected)}, got "
+                f"{type(values).__name__}."
+            )
+        if values.shape != expected:
+            raise ValueError(
+                f"{name} must return one value per sample, shape {tuple(expected)} (num_samples, "
+                f"*batch), for z of shape {tuple(z.shape)}; got {tuple(values.shape)}."
+            )
+        if not values.is_floating_point():
+            raise ValueError(
+                f"{name} must return floating point values, got {values.dtype}. "
+                "Convert with .to(z.dtype)."
+            )
+        if differentiates and z.requires_grad and not values.requires_grad:
+            raise ValueError(
+                f"{label_of(estimator)} differentiates {name}, but {name}'s values carry no "
+                f"gradient to z: {name} isn't differentiable, or detaches z. Use an estimator that "
+                f"only evaluates {name}, such as ScoreFunction() or, for bits, DisARM()."
+            )
+        if q._validate_args and checks.values_readable(values):
+            check_values(values.detach())
+        return values
+
+    return checked_f

@@ -1,0 +1,103 @@
+"""Independent gradient estimates, side by side along the batch, and which of two is less noisy."""
+
+import math
+from collections.abc import Callable
+
+import torch
+from estimators.cases import LAWS, LawCase
+from scipy import stats as scipy_stats
+from stats import ALPHA, Verdict
+from torch import Generator, Tensor
+
+import hotgrad as hg
+
+# beside LAWS, whose subsets of several parts are certain but for one part
+CASES = LAWS | {
+    "PlackettLuceSubset of 3": LawCase(lambda a: hg.PlackettLuceSubset(a, 2), (3,), {}),
+    "KSubset, two parts": LawCase(lambda a: hg.KSubset(a, 2).to_event(1), (2, 3), {}),
+    "PlackettLuceSubset, two parts": LawCase(
+        lambda a: hg.PlackettLuceSubset(a, 2).to_event(1), (2, 3), {}
+    ),
+}
+
+Replicate = Callable[[int, Generator], Tensor]
+
+
+def hinge(z: Tensor, event_dims: int) -> Tensor:
+    """A function of pairs that is not smooth."""
+    flat = z.reshape((*z.shape[: z.ndim - event_dims], -1))
+    weight = torch.linspace(-1, 1.5, flat.shape[-1], dtype=z.dtype)
+    return ((flat * weight).sum(-1) - 0.2).abs() + flat[..., 0] * flat[..., -1] + 3.0
+
+
+def gradients(law: str, estimator: hg.Estimator, num_samples: int = 2) -> Replicate:
+    """`(n, generator)` to n gradients with respect to the law's logits that aren't fixed."""
+    case = CASES[law]
+    start = case.logits().detach()
+
+    def replicate(n: int, generator: Generator) -> Tensor:
+        logits = start.expand(n, *start.shape).clone().requires_grad_()
+        q = case.make(logits)
+        value = hg.expectation(
+            lambda z: hinge(z, len(q.event_shape)),
+            q,
+            estimator,
+            num_samples=num_samples,
+            generator=generator,
+        )
+        (gradient,) = torch.autograd.grad(value.sum(), logits)
+        return gradient.reshape(n, -1)[:, start.flatten().isfinite()]
+
+    return replicate
+
+
+def exact_gradient(law: str) -> Tensor:
+    return gradients(law, hg.Exact())(1, Generator())[0]
+
+
+def nested(
+    law: str, outer: hg.Estimator, inner: hg.Estimator, num_samples: tuple[int, int] = (1, 1)
+) -> Replicate:
+    """The same of two bits on top of the law: gradients with respect to the logits of both."""
+    case = CASES[law]
+    top = torch.tensor([0.4, -0.7], dtype=torch.float64)
+    below = torch.stack([case.logits(seed=seed).detach() for seed in (1, 2)])
+
+    def replicate(n: int, generator: Generator) -> Tensor:
+        logits, weight = (a.expand(n, *a.shape).clone().requires_grad_() for a in (top, below))
+
+        def f(z: Tensor) -> Tensor:
+            q = case.make(torch.einsum("snk,nk...->sn...", z, weight))
+            return hg.expectation(
+                lambda y: hinge(y, len(q.event_shape)) * (0.5 + z[..., 0] * (1 + z[..., 1])),
+                q,
+                inner,
+                num_samples=num_samples[1],
+                generator=generator,
+            )
+
+        value = hg.expectation(
+            f,
+            hg.Bernoulli(logits=logits).to_event(1),
+            outer,
+            num_samples=num_samples[0],
+            generator=generator,
+        )
+        both = torch.autograd.grad(value.sum(), (logits, weight))
+        return torch.cat([gradient.flatten(1) for gradient in both], -1)
+
+    return replicate
+
+
+def less_noisy(first: Tensor, second: Tensor) -> Verdict:
+    """Whether the first of two sets of estimates `(n, coordinates)` has the smaller total variance.
+
+    By the upper end of the log ratio's confidence interval, from the estimates' squared distances
+    to their mean.
+    """
+    squares = [(g - g.mean(0)).square().sum(-1) for g in (first, second)]
+    relative = [s / s.mean() for s in squares]
+    log_ratio = math.log(float(squares[0].mean() / squares[1].mean()))
+    error = float((relative[0] - relative[1]).std()) / math.sqrt(len(first))
+    upper = log_ratio + float(scipy_stats.norm.isf(ALPHA)) * error
+    return Verdict(upper < 0, f"log ratio of variances {log_ratio:.3g}, at most {upper:.3g}")

@@ -1,0 +1,228 @@
+"""IndeCateR: every state of each part, the others as drawn; right to rounding over all samples."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from estimators.cases import BATCHES, DTYPES, LAWS, Probe
+from estimators.replicates import exact_gradient, gradients, less_noisy, nested
+from estimators.toys import FINITE, Toy, jagged
+from stats import unbiased
+from torch import Generator, Tensor
+
+import hotgrad as hg
+from hotgrad.estimators.parts import Parts
+
+every_law = pytest.mark.parametrize("law", LAWS)
+SEVERAL_PARTS = [law for law in LAWS if ".to_event(1)" in law]
+NOISY = [
+    "Bernoulli.to_event(1)",
+    "OneHotCategorical.to_event(1)",
+    "OneHotCategorical.to_event(1), masked",
+    "KSubset, two parts",
+    "PlackettLuceSubset, two parts",
+]
+
+
+@pytest.fixture
+def toy(law: str) -> Toy:
+    return Toy(law)
+
+
+class FirstStateAsOwn(hg.IndeCateR):
+    """Mutant: whatever was drawn, a part is taken to be in its first state."""
+
+    def surrogate(self, *args: Any) -> Tensor:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Parts, "numbers", lambda parts, z: 0 * OWN_NUMBERS(parts, z))
+            return super().surrogate(*args)
+
+
+OWN_NUMBERS = Parts.numbers
+
+
+class CentredOnTheMean(hg.IndeCateR):
+    """Mutant: the alternatives are compared with the mean over samples, the sample in it."""
+
+    def surrogate(
+        self, f: Callable[[Tensor], Tensor], q: Any, num_samples: int, generator: Any
+    ) -> Tensor:
+        first_call: list[bool] = []
+
+        def levelled(z: Tensor) -> Tensor:
+            values = f(z)
+            if first_call:
+                return values
+            first_call.append(True)
+            return values.mean(0, keepdim=True).expand_as(values)
+
+        return super().surrogate(levelled, q, num_samples, generator)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+@pytest.mark.parametrize("law", FINITE)
+def test_mean_over_all_samples_is_exact(toy: Toy, count: int) -> None:
+    f = jagged(toy)
+    value, exact = toy.mean_of(hg.IndeCateR(), f, count), toy.exact(f)
+    torch.testing.assert_close(value, exact, rtol=0, atol=1e-12)
+    torch.testing.assert_close(toy.gradient(value), toy.gradient(exact), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("mutant", [FirstStateAsOwn(), CentredOnTheMean()], ids=lambda m: m.label)
+@pytest.mark.parametrize("law", FINITE)
+def test_mutants_are_seen_over_all_samples(toy: Toy, mutant: hg.Estimator) -> None:
+    assert toy.bias(mutant, jagged(toy), 2) > 0.01
+
+
+@pytest.mark.parametrize("law", NOISY)
+def test_unbiased_with_real_samples(law: str, generator: Generator) -> None:
+    verdict = unbiased(gradients(law, hg.IndeCateR()), exact_gradient(law), generator=generator)
+    assert verdict, verdict.figures
+
+
+@pytest.mark.parametrize("law", NOISY[:-1])
+def test_the_mutant_is_seen_with_real_samples(law: str, generator: Generator) -> None:
+    replicate = gradients(law, FirstStateAsOwn())
+    assert not unbiased(replicate, exact_gradient(law), generator=generator)
+
+
+@pytest.mark.parametrize("law", [law for law in LAWS if law not in NOISY])
+def test_a_single_free_parts_gradient_is_exact_whatever_is_drawn(
+    law: str, generator: Generator
+) -> None:
+    estimates = gradients(law, hg.IndeCateR(), 1)(50, generator)
+    exact = exact_gradient(law).expand_as(estimates)
+    torch.testing.assert_close(estimates, exact, rtol=0, atol=1e-13)
+    sampled = gradients(law, hg.ScoreFunction(hg.NoBaseline()), 1)(50, generator)
+    assert float((sampled - exact).abs().max()) > 0.01
+
+
+@pytest.mark.parametrize("law", SEVERAL_PARTS)
+def test_exact_for_an_f_that_is_a_sum_over_the_parts(law: str, generator: Generator) -> None:
+    slopes = []
+    for estimator in (hg.IndeCateR(), hg.Exact()):
+        logits = LAWS[law].logits((20,))
+        q = LAWS[law].make(logits)
+        weight = torch.linspace(-1, 2, q.event_shape.numel(), dtype=torch.float64)
+
+        def f(z: Tensor, q: Any = q, weight: Tensor = weight) -> Tensor:
+            return (z * weight.view(q.event_shape)).flatten(2).sum(-1)
+
+        value = hg.expectation(f, q, estimator, generator=generator)
+        slopes.append(torch.autograd.grad(value.sum(), logits)[0])
+    torch.testing.assert_close(*slopes, rtol=0, atol=1e-13)
+
+
+def test_on_bits_it_is_local_expectation_gradients(generator: Generator) -> None:
+    logits = LAWS["Bernoulli.to_event(1)"].logits()
+    q = hg.Bernoulli(logits=logits).to_event(1)
+    f = Probe(q, torch.float64)
+    value = hg.expectation(f, q, hg.IndeCateR(), num_samples=2, generator=generator)
+    z = f.asked[0]
+    by_hand = torch.zeros_like(logits)
+    for part in range(3):
+        on, off = z.clone(), z.clone()
+        on[:, part], off[:, part] = 1.0, 0.0
+        p = logits.sigmoid()[part]
+        by_hand[part] = (p * (1 - p) * (f.values(on) - f.values(off))).mean().detach()
+    (gradient,) = torch.autograd.grad(value, logits)
+    torch.testing.assert_close(gradient, by_hand.detach(), rtol=0, atol=1e-14)
+
+
+@pytest.mark.parametrize("batch", BATCHES, ids=str)
+@pytest.mark.parametrize("dtype", DTYPES, ids=lambda dtype: str(dtype)[6:])
+@every_law
+def test_alternatives_are_as_many_as_announced_possible_and_without_gradient(
+    law: str, dtype: torch.dtype, batch: tuple[int, ...], generator: Generator
+) -> None:
+    logits = LAWS[law].logits(batch, dtype)
+    q = LAWS[law].make(logits)
+    f = Probe(q, dtype)
+    value = hg.expectation(f, q, hg.IndeCateR(), num_samples=3, generator=generator)
+    assert sum(len(z) for z in f.asked) == hg.IndeCateR().evaluations(q, 3)
+    assert all(bool((q.log_prob(z) > -torch.inf).all()) for z in f.asked)
+    samples, alternatives = f.said
+    assert samples.requires_grad
+    assert not alternatives.requires_grad
+    # f's parameters learn from the samples alone
+    torch.testing.assert_close(value, samples.mean(0), rtol=0, atol=0)
+    ordinary = torch.autograd.grad(f.values(f.asked[0]).mean(0).sum(), f.scale)[0]
+    (leaked, gradient) = torch.autograd.grad(value.sum(), (f.scale, logits))
+    torch.testing.assert_close(leaked, ordinary, rtol=0, atol=0)
+    assert gradient.isfinite().all()
+    assert (gradient[logits.isinf()] == 0).all()
+
+
+def test_every_alternative_is_asked_once() -> None:
+    q = hg.OneHotCategorical(logits=torch.zeros(2, 3)).to_event(1)
+    f = Probe(q, torch.float32)
+    hg.expectation(f, q, hg.IndeCateR())
+    asked = {tuple(z.argmax(-1).tolist()) for call in f.asked for z in call}
+    (own,) = f.asked[0].argmax(-1).tolist()
+    one_off = {(own[0], b) for b in range(3)} | {(a, own[1]) for a in range(3)}
+    assert asked == one_off
+
+
+@pytest.mark.parametrize(
+    "q",
+    [
+        hg.OneHotCategorical(logits=torch.zeros(5, 1)),
+        hg.KSubset(torch.zeros(5, 3), 3).to_event(1),
+        hg.Bernoulli(logits=torch.zeros(5, 0)).to_event(1),
+    ],
+    ids=["one category", "all of 3", "no bits"],
+)
+def test_without_alternatives_f_is_asked_at_the_samples_alone(q: Any) -> None:
+    f = Probe(q, torch.float32)
+    value = hg.expectation(f, q, hg.IndeCateR(), num_samples=4)
+    assert [len(z) for z in f.asked] == [4] == [hg.IndeCateR().evaluations(q, 4)]
+    torch.testing.assert_close(value, f.said[0].mean(0))
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=lambda dtype: str(dtype)[6:])
+def test_certain_and_nearly_impossible_states(dtype: torch.dtype, generator: Generator) -> None:
+    rows = [[0.0, -80.0, -90.0], [0.0, -torch.inf, -torch.inf], [60.0, -5.0, -torch.inf]]
+    logits = torch.tensor(rows, dtype=dtype).expand(50, 3, 3).clone().requires_grad_()
+    q = hg.OneHotCategorical(logits=logits).to_event(1)
+    table = torch.arange(9, dtype=dtype).view(3, 3)
+    value = hg.expectation(
+        lambda z: (z * table).sum((-1, -2)), q, hg.IndeCateR(), generator=generator
+    )
+    (gradient,) = torch.autograd.grad(value.sum(), logits)
+    # f is a sum over the parts: p_k (f_k - mean), of each
+    wide = torch.tensor(rows, dtype=torch.float64).softmax(-1)
+    exact = wide * (table.double() - (wide * table.double()).sum(-1, keepdim=True))
+    # float16 has no number below 6e-8
+    torch.testing.assert_close(gradient[0].double(), exact, rtol=0.02, atol=6e-8)
+
+
+def test_less_noisy_than_the_score_function_for_equal_evaluations(generator: Generator) -> None:
+    law = "OneHotCategorical.to_event(1)"
+    spent = hg.IndeCateR().evaluations(LAWS[law].make(LAWS[law].logits()), 2)
+    ours = gradients(law, hg.IndeCateR(), 2)(20_000, generator)
+    theirs = gradients(law, hg.ScoreFunction(), spent)(20_000, generator)
+    verdict = less_noisy(ours, theirs)
+    assert verdict, verdict.figures
+    assert not less_noisy(theirs, ours)
+    assert not less_noisy(ours, gradients(law, hg.IndeCateR(), 2)(20_000, generator))
+
+
+@pytest.mark.parametrize("law", ["Bernoulli.to_event(1)", "KSubset, two parts"])
+def test_inside_another_expectation(law: str, generator: Generator) -> None:
+    exact = nested(law, hg.Exact(), hg.Exact())(1, generator)[0]
+    ours, mutant = hg.IndeCateR(), FirstStateAsOwn()
+    verdict = unbiased(nested(law, ours, ours), exact, generator=generator, delta=0.03)
+    assert verdict, verdict.figures
+    for outer, inner in ((mutant, ours), (ours, mutant)):
+        assert not unbiased(nested(law, outer, inner), exact, generator=generator, delta=0.03)
+
+
+def test_a_part_beyond_the_budget_is_refused() -> None:
+    q = hg.KSubset(torch.zeros(5), 2).to_event(0)
+    assert hg.IndeCateR(budget=10).evaluations(q, 1) == 10
+    with pytest.raises(ValueError, match=r"10 states, more than the budget of 9\. Raise"):
+        hg.expectation(lambda z: z.sum(-1), q, hg.IndeCateR(budget=9))
+    for wrong in (0, -1, 2.5, True):
+        with pytest.raises(ValueError, match="budget must be an integer of at least 1, got"):
+            hg.IndeCateR(budget=wrong)  # type: ignore[arg-type]

@@ -1,0 +1,163 @@
+"""Who serves whom: what is refused and what is said then, how many samples an estimator takes."""
+
+import re
+from typing import Any, ClassVar
+
+import pytest
+import torch
+import torch.distributions as td
+from estimators.cases import ESTIMATORS, LAWS, REFUSED, SERVED, Probe, a_law_for
+from torch import Tensor
+
+import hotgrad as hg
+
+NUM_SAMPLES = 4
+
+
+class SampledOnly(td.Distribution):
+    """A user's law with nothing but samples and their probabilities."""
+
+    arg_constraints: ClassVar[dict[str, Any]] = {}
+
+    def __init__(self, logits: Tensor) -> None:
+        self.inner = hg.Bernoulli(logits=logits)
+        super().__init__(logits.shape, validate_args=False)
+
+    def sample(self, sample_shape: Any = (), *, generator: Any = None) -> Tensor:
+        return self.inner.sample(sample_shape, generator=generator)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        return self.inner.log_prob(value)
+
+
+class WithMean(SampledOnly):
+    """The same with marginals."""
+
+    @property
+    def mean(self) -> Tensor:
+        return self.inner.mean
+
+
+@pytest.mark.parametrize("events", [0, 1], ids=["alone", "to_event"])
+@pytest.mark.parametrize(("estimator", "law", "why"), REFUSED)
+def test_a_pairing_on_the_list_is_refused(estimator: str, law: str, why: str, events: int) -> None:
+    q = LAWS[law].make(LAWS[law].logits((3,))).to_event(events)
+    with pytest.raises(NotImplementedError, match=why):
+        hg.expectation(Probe(q, torch.float64), q, ESTIMATORS[estimator](q), num_samples=2)
+
+
+@pytest.mark.parametrize("law", LAWS)
+def test_a_refusal_names_all_that_serve_the_law_and_none_that_does_not(law: str) -> None:
+    # each class once; what an option of its asks for beside is another matter
+    served = {estimator for estimator, other in SERVED if other == law}
+    q = LAWS[law].make(LAWS[law].logits())
+    refused = next(name for name in LAWS[law].refused if name != "IMLE(sum-of-gamma)")
+    with pytest.raises(NotImplementedError) as refusal:
+        hg.expectation(Probe(q, torch.float64), q, ESTIMATORS[refused](q))
+    named = str(refusal.value).partition("serve it: ")[2].rstrip(".").split(", ")
+    assert set(named) == {name.partition("(")[0] for name in served}
+
+
+PAIRINGS = [
+    (SampledOnly, hg.Exact(), r"Exact needs enumerate_support, which SampledOnly .*ScoreFunction"),
+    (SampledOnly, hg.ScoreFunction(), None),
+    (SampledOnly, hg.GumbelSoftmax(), "GumbelSoftmax needs draw_noise, relax, .*: ScoreFunction.$"),
+    (SampledOnly, hg.StraightThrough(), "StraightThrough needs mean, .*: ScoreFunction.$"),
+    (SampledOnly, hg.MuProp(), "MuProp needs mean, .*: ScoreFunction.$"),
+    (SampledOnly, hg.REBAR(), "REBAR needs couple, with_logits, which SampledOnly"),
+    (SampledOnly, hg.RELAX(len), "RELAX needs couple, with_logits, mean, which SampledOnly"),
+    (SampledOnly, hg.ARM(), "ARM needs antithetic, .*: ScoreFunction.$"),
+    (SampledOnly, hg.GumbelRao(), "GumbelRao needs draw_noise, harden, relax, redraw, which"),
+    (SampledOnly, hg.GappedStraightThrough(), "needs gap_noise, relax, which SampledOnly"),
+    (SampledOnly, hg.IndeCateR(), "IndeCateR needs enumerate_support, which SampledOnly"),
+    (SampledOnly, hg.UnorderedSet(), "UnorderedSet needs enumerate_support, which SampledOnly"),
+    (SampledOnly, hg.StraightThroughGumbelSoftmax(), "needs draw_noise, harden, relax, which"),
+    (SampledOnly, hg.ReinMax(), "ReinMax needs mean, relax, tangent, which SampledOnly"),
+    (SampledOnly, hg.IMLE(), "IMLE needs perturb, argmax, which SampledOnly"),
+    (SampledOnly, hg.PerturbedMAP(), "PerturbedMAP needs perturb_with_slope, argmax, mode, which"),
+    (WithMean, hg.StraightThrough(), None),
+    (WithMean, hg.MuProp(), None),
+    (WithMean, hg.GumbelSoftmax(), "serve it: .*StraightThrough"),
+    (WithMean, hg.GumbelSoftmax(), "serve it: .*ScoreFunction"),
+]
+
+
+@pytest.mark.parametrize(
+    ("law", "estimator"), [(law, estimator) for law, estimator, why in PAIRINGS if why is None]
+)
+@pytest.mark.parametrize("batch", [(), (4,)], ids=str)
+def test_a_law_of_ones_own_is_served_by_what_its_methods_allow(
+    law: Any, estimator: hg.Estimator, batch: tuple[int, ...], generator: torch.Generator
+) -> None:
+    results = []
+    for kind in (law, lambda logits: hg.Bernoulli(logits=logits)):
+        logits = LAWS["Bernoulli"].logits(batch)
+        q = kind(logits)
+        f = Probe(hg.Bernoulli(logits=logits), torch.float64)
+        value = hg.expectation(
+            f, q, estimator, num_samples=NUM_SAMPLES, generator=generator.clone_state()
+        )
+        value.sum().backward()
+        results.append((value, logits.grad))
+    torch.testing.assert_close(*results, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("law", "estimator", "why"), [pairing for pairing in PAIRINGS if pairing[2] is not None]
+)
+@pytest.mark.parametrize("events", [0, 1], ids=["alone", "to_event"])
+def test_a_pairing_that_cannot_work_names_one_that_does(
+    law: Any, estimator: hg.Estimator, why: str, events: int
+) -> None:
+    q = td.Independent(law(torch.zeros(4)), events)
+    with pytest.raises(NotImplementedError, match=why):
+        hg.expectation(lambda z: z.sum(-1), q, estimator, num_samples=2)
+
+
+# How many samples.
+
+LEAST = dict.fromkeys(
+    ["ScoreFunction(LeaveOneOut)", "MuProp(LeaveOneOut)", "ARM", "DisARM", "UnorderedSet"], 2
+)
+PAIRED = ["ARM", "DisARM"]
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_estimators_say_how_few_samples_they_take_and_refuse_fewer(estimator: str) -> None:
+    law = a_law_for(estimator)
+    q = law.make(law.logits((3,)))
+    chosen = ESTIMATORS[estimator](q)
+    least = LEAST.get(estimator, 1)
+    assert chosen.least_samples == least
+    value = hg.expectation(Probe(q, torch.float64), q, chosen, num_samples=least)
+    assert value.shape == (3,)
+    with pytest.raises(ValueError, match=f"num_samples .*at least {least}, got {least - 1}"):
+        hg.expectation(Probe(q, torch.float64), q, chosen, num_samples=least - 1)
+
+
+@pytest.mark.parametrize("estimator", LEAST)
+def test_who_needs_two_samples_says_what_to_do(estimator: str) -> None:
+    law = a_law_for(estimator)
+    q = law.make(law.logits())
+    chosen = ESTIMATORS[estimator](q)
+    why = (
+        rf"^{re.escape(chosen.label)} needs num_samples of at least 2, got 1\. Use num_samples=2\.$"
+    )
+    with pytest.raises(ValueError, match=why):
+        hg.expectation(Probe(q, torch.float64), q, chosen, num_samples=1)
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_estimators_say_whether_they_draw_pairs(estimator: str) -> None:
+    law = a_law_for(estimator)
+    q = law.make(law.logits((3,)))
+    chosen = ESTIMATORS[estimator](q)
+    assert chosen.paired == (estimator in PAIRED)
+
+
+@pytest.mark.parametrize("estimator", PAIRED)
+def test_an_odd_number_is_refused_with_the_next_even_one(estimator: str) -> None:
+    q = LAWS["Bernoulli"].make(LAWS["Bernoulli"].logits((3,)))
+    why = rf"{estimator} draws samples in pairs: .* even, got 5\. Use num_samples=6\."
+    with pytest.raises(ValueError, match=why):
+        hg.expectation(Probe(q, torch.float64), q, ESTIMATORS[estimator](q), num_samples=5)

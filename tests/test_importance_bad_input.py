@@ -1,0 +1,109 @@
+"""What `importance_bound` refuses, and what it says then."""
+
+import math
+from typing import Any
+
+import pytest
+import torch
+import torch.distributions as td
+from torch import Generator, Tensor
+
+import hotgrad as hg
+
+JOINT = torch.tensor([-1.0, -2.5, 0.3])
+BOTH = pytest.mark.parametrize("estimator", [hg.VIMCO(), hg.ScoreFunction()], ids=lambda e: e.label)
+
+
+def joint_of(z: Tensor) -> Tensor:
+    """log p(x, z) of a one-hot vector."""
+    return z @ JOINT
+
+
+def categories(*shape: int) -> hg.OneHotCategorical:
+    return hg.OneHotCategorical(logits=torch.zeros(shape, requires_grad=True))
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+@BOTH
+def test_other_weights_are_refused(estimator: Any, bad: float) -> None:
+    def log_weight(z: Tensor) -> Tensor:
+        values = joint_of(z).clone()
+        values[1, 2] = bad
+        return values
+
+    why = rf"neither finite nor -inf: 1 of \d+, the first {bad} at sample 1, batch element \(2,\)"
+    with pytest.raises(ValueError, match=why):
+        hg.importance_bound(log_weight, categories(5, 3), estimator, 2)
+
+
+@pytest.mark.parametrize("num_samples", [0, -1, 2.0, True, None])
+@BOTH
+def test_num_samples_is_a_positive_integer(estimator: Any, num_samples: Any) -> None:
+    with pytest.raises(ValueError, match="num_samples must be an integer of at least 1, got"):
+        hg.importance_bound(joint_of, categories(3), estimator, num_samples)
+
+
+def test_vimco_needs_two_samples() -> None:
+    with pytest.raises(ValueError, match=r"VIMCO needs num_samples of at least 2, got 1\. Use"):
+        hg.importance_bound(joint_of, categories(3), hg.VIMCO(), 1)
+
+
+@pytest.mark.parametrize(
+    ("log_weight", "why"),
+    [
+        (lambda z: z, r"log_weight must return one value per sample, shape \((2|4), 5\)"),
+        (lambda z: 1.0, r"log_weight must return a tensor of shape \((2|4), 5\), got float"),
+        (lambda z: z[..., 0] > 0, "log_weight must return floating point values, got torch.bool"),
+    ],
+    ids=["shape", "float", "dtype"],
+)
+@BOTH
+def test_the_weights_output_is_checked(estimator: Any, log_weight: Any, why: str) -> None:
+    with pytest.raises(ValueError, match=why):
+        hg.importance_bound(log_weight, categories(5, 3), estimator, 2)
+
+
+def test_a_weight_without_a_gradient_is_refused_where_one_is_needed() -> None:
+    with pytest.raises(ValueError, match=r"StraightThrough differentiates log_weight, .*carry no"):
+        hg.importance_bound(lambda z: joint_of(z.detach()), categories(3), hg.StraightThrough(), 2)
+
+
+@pytest.mark.parametrize("estimator", [hg.VIMCO, hg.ScoreFunction, "vimco", None])
+def test_the_estimator_is_an_object(estimator: Any) -> None:
+    with pytest.raises(ValueError, match=r"must be an estimator object such as .*, got"):
+        hg.importance_bound(joint_of, categories(3), estimator, 2)
+
+
+def test_expectation_sends_vimco_here() -> None:
+    with pytest.raises(ValueError, match=r"VIMCO .* bound of several samples: use importance_boun"):
+        hg.expectation(joint_of, categories(3), hg.VIMCO(), num_samples=2)  # type: ignore[arg-type]
+
+
+class SampledOnly(td.Distribution):
+    """A user's law with nothing but samples and their probabilities."""
+
+    arg_constraints: dict[str, Any] = {}  # noqa: RUF012  # torch's own way
+
+    def __init__(self, logits: Tensor) -> None:
+        self.inner = hg.Bernoulli(logits=logits)
+        super().__init__(logits.shape, validate_args=False)
+
+    def sample(self, sample_shape: Any = (), *, generator: Any = None) -> Tensor:
+        return self.inner.sample(sample_shape, generator=generator)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        return self.inner.log_prob(value)
+
+
+@pytest.mark.parametrize("events", [0, 1], ids=["alone", "to_event"])
+def test_a_law_of_ones_own_is_served_by_vimco(events: int, generator: Generator) -> None:
+    q = td.Independent(SampledOnly(torch.zeros(4)), events)
+
+    def log_weight(z: Tensor) -> Tensor:
+        return (z.sum(-1) if events else z) - q.log_prob(z)
+
+    value = hg.importance_bound(log_weight, q, hg.VIMCO(), 3, generator=generator)
+    assert value.shape == q.batch_shape
+    why = "asks q for copies, by with_logits, which SampledOnly doesn't have. Use VIMCO"
+    with pytest.raises(NotImplementedError, match=why):
+        hg.importance_bound(log_weight, q, hg.ScoreFunction(), 3)
