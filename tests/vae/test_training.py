@@ -94,6 +94,10 @@ def choices() -> Iterator[dict[str, Any]]:
     fixed = {"accelerator", "precision"}
     needed: dict[tuple[str, str], dict[str, Any]] = {
         ("estimator", "score-function"): {"num_samples": 2},
+        ("estimator", "muprop"): {"num_samples": 2},
+        ("estimator", "unordered-set"): {"num_samples": 2},
+        ("estimator", "arm"): {"latent": "bernoulli", "num_samples": 2},
+        ("estimator", "disarm"): {"latent": "bernoulli", "num_samples": 2},
         ("baseline", "moving-average"): {"estimator": "score-function"},
         ("baseline", "learned"): {"estimator": "score-function", "num_samples": 2},
     }
@@ -101,12 +105,14 @@ def choices() -> Iterator[dict[str, Any]]:
         for value in values if name not in fixed else ():
             yield {**needed.get((name, value), {}), name: value}
     yield {"estimator": "score-function", "baseline": "none"}
+    yield {"estimator": "muprop", "baseline": "learned"}
     yield {"latent": "bernoulli", "kl": "concrete"}
     yield {"latent": "bernoulli", "estimator": "score-function", "baseline": "learned"}
     yield {"latent": "k-subset", "prior": "learned", "precision": "bf16-mixed"}
     yield {"latent": "k-subset", "estimator": "score-function", "baseline": "learned"}
-    for estimator in SERVING["k-subset"]:
-        yield {"latent": "k-subset", "estimator": estimator, "num_samples": 2}
+    for latent in ("bernoulli", "k-subset"):
+        for estimator in SERVING[latent]:
+            yield {"latent": latent, "estimator": estimator, "num_samples": 2}
     yield {"precision": "64-true"}
     yield {"precision": "bf16-mixed"}
     yield {"hidden": (8, 6), "num_samples": 3}

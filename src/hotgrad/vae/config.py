@@ -6,7 +6,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from hotgrad import schedules
-from hotgrad.estimators import ESTIMATORS, Exact, missing_methods
+from hotgrad.estimators import (
+    ESTIMATORS,
+    Learned,
+    LeaveOneOut,
+    MovingAverage,
+    NoBaseline,
+    missing_methods,
+)
+from hotgrad.estimators.score_function import Baseline
 from hotgrad.ops.checks import check_choice, check_count, check_temperature
 from hotgrad.vae.latent import LAWS
 
@@ -15,6 +23,15 @@ SERVING: dict[str, tuple[str, ...]] = {
     for latent, law in LAWS.items()
 }
 """The estimators that each kind of code admits."""
+
+BASELINES: dict[str, type[Baseline]] = {
+    "leave-one-out": LeaveOneOut,
+    "none": NoBaseline,
+    "moving-average": MovingAverage,
+    "learned": Learned,
+}
+BASED = ("score-function", "muprop")
+"""The estimators that have a baseline."""
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "latent": tuple(LAWS),
@@ -27,7 +44,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
         "auto",
         *(name for name in ESTIMATORS if any(name in names for names in SERVING.values())),
     ),
-    "baseline": ("leave-one-out", "none", "moving-average", "learned"),
+    "baseline": tuple(BASELINES),
     "schedule": ("constant", "exponential", "linear", "cosine"),
     "corruption": ("none", "mask", "gaussian"),
     "optimizer": ("adam", "sgd"),
@@ -114,12 +131,7 @@ class Config:
                 "kl=concrete scores relaxed samples, which only estimator=gumbel-softmax draws; "
                 f"got estimator={self.estimator}. Use kl=analytic."
             )
-        loo = self.estimator == "score-function" and self.baseline == "leave-one-out"
-        if loo and self.num_samples < 2:
-            raise ValueError(
-                "score-function with the leave-one-out baseline needs num_samples of at least 2, "
-                "got 1. Use num_samples=2 or another baseline, such as moving-average."
-            )
+        self._check_num_samples()
         self._check_budget()
         if self.targets != "grey" and self.likelihood == "gaussian":
             raise ValueError(
@@ -152,18 +164,45 @@ class Config:
                 f"Use one of {', '.join(serving)}."
             )
 
+    def _check_num_samples(self) -> None:
+        """Refuse a number of samples that the estimator can't take."""
+        needs: Any = ESTIMATORS[self.estimator]
+        who, instead, paired = f"estimator={self.estimator}", "", needs.paired
+        if self.estimator in BASED:
+            needs = BASELINES[self.baseline]
+            who += f" with baseline={self.baseline}"
+            instead = " or another baseline, such as moving-average"
+        least = getattr(needs, "least_samples", 1)
+        if self.num_samples < least:
+            raise ValueError(
+                f"{who} needs num_samples of at least {least}, got {self.num_samples}. "
+                f"Use num_samples={least}{instead}."
+            )
+        if paired and self.num_samples % 2:
+            raise ValueError(
+                f"{who} draws samples in pairs: num_samples must be even, got "
+                f"{self.num_samples}. Use num_samples={self.num_samples + 1}."
+            )
+
     def _check_budget(self) -> None:
-        """Refuse to sum over more codes than `Exact` does."""
-        if self.estimator != "exact":
+        """Refuse to list more states than the estimator does: of the code, or of a variable."""
+        budget: int | None = getattr(ESTIMATORS[self.estimator], "budget", None)
+        if budget is None:
             return
-        budget, ways = Exact().budget, 2 if self.latent == "bernoulli" else self.num_categories
+        ways = 2 if self.latent == "bernoulli" else self.num_categories
         text = str(ways)
         if self.latent == "k-subset":
             text = f"C({self.num_categories}, {self.subset_size})"
             # which is no less than num_categories, and slow to count where that is huge
             if ways <= budget:
                 ways = math.comb(self.num_categories, self.subset_size)
-        if min(ways, budget + 1) ** min(self.num_latents, 64) > budget:
+        if self.estimator != "exact":
+            if ways > budget:
+                raise ValueError(
+                    f"estimator={self.estimator} lists the {text} states of a variable, more than "
+                    f"{budget:,}. Use fewer num_categories or another estimator."
+                )
+        elif min(ways, budget + 1) ** min(self.num_latents, 64) > budget:
             raise ValueError(
                 f"estimator=exact sums over {text}^{self.num_latents} codes, more than "
                 f"{budget:,}. Use fewer num_latents or another estimator."

@@ -3,17 +3,9 @@
 import torch
 from torch import Tensor, nn
 
-from hotgrad.estimators import (
-    Estimator,
-    Learned,
-    LeaveOneOut,
-    MovingAverage,
-    NoBaseline,
-    at_temperature,
-    make_estimator,
-)
+from hotgrad.estimators import Critic, Estimator, Learned, at_temperature, make_estimator
 from hotgrad.estimators.score_function import Baseline
-from hotgrad.vae.config import Config
+from hotgrad.vae.config import BASED, BASELINES, Config
 from hotgrad.vae.model import VAE, build_model
 
 
@@ -47,13 +39,16 @@ class Trainee(nn.Module):
             )
         return terms.reconstruction.sum(), terms.kl.sum()
 
+    def temperature(self, scheduled: float) -> float | None:
+        """The estimator's: as scheduled or as it has learnt it; None where it has none."""
+        found = getattr(at_temperature(self.estimator, scheduled), "temperature", None)
+        return found.item() if isinstance(found, Tensor) else found
+
 
 def build_trainee(config: Config, shape: tuple[int, ...]) -> tuple[Trainee, torch.optim.Optimizer]:
     """The model with its estimator, and an optimiser over the parameters of both."""
     model = build_model(config, shape)
-    baseline = _baseline(config, model) if config.estimator == "score-function" else None
-    estimator = make_estimator(config.estimator, temperature=config.temperature, baseline=baseline)
-    trainee = Trainee(model, estimator, config)
+    trainee = Trainee(model, _build_estimator(config, model), config)
     # fused: one pass over the parameters where the default takes one for each operation
     if config.optimizer == "sgd":
         return trainee, torch.optim.SGD(
@@ -62,18 +57,24 @@ def build_trainee(config: Config, shape: tuple[int, ...]) -> tuple[Trainee, torc
     return trainee, torch.optim.Adam(trainee.parameters(), config.learning_rate, fused=True)
 
 
+def _build_estimator(config: Config, model: VAE) -> Estimator:
+    """The named estimator; the weights of what it learns depend on the seed alone."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(config.seed)
+        return make_estimator(
+            config.estimator,
+            temperature=config.temperature,
+            baseline=_baseline(config, model) if config.estimator in BASED else None,
+            critic=Critic(model.latent.event_shape) if config.estimator == "relax" else None,
+        )
+
+
 def _baseline(config: Config, model: VAE) -> Baseline:
     """The named baseline; the learned one is a small network on the code's marginals."""
-    if config.baseline == "learned":
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(config.seed)
-            size, start = model.latent.size, -len(model.latent.event_shape)
-            return Learned(
-                nn.Sequential(nn.Flatten(start), nn.Linear(size, 100), nn.ReLU(), nn.Linear(100, 1))
-            )
-    plain: dict[str, type[NoBaseline | LeaveOneOut | MovingAverage]] = {
-        "leave-one-out": LeaveOneOut,
-        "none": NoBaseline,
-        "moving-average": MovingAverage,
-    }
-    return plain[config.baseline]()
+    kind = BASELINES[config.baseline]
+    if not issubclass(kind, Learned):
+        return kind()
+    size, start = model.latent.size, -len(model.latent.event_shape)
+    return Learned(
+        nn.Sequential(nn.Flatten(start), nn.Linear(size, 100), nn.ReLU(), nn.Linear(100, 1))
+    )

@@ -18,7 +18,6 @@ import torch
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from torch import Tensor, nn
 
-from hotgrad.estimators import ESTIMATORS, has_temperature
 from hotgrad.files import remove_leftovers
 from hotgrad.vae.bound import elbo
 from hotgrad.vae.checkpoint import Checkpoint, load_checkpoint, restore, save_checkpoint
@@ -42,7 +41,7 @@ class Progress(NamedTuple):
     total_steps: int
     elbo: float
     temperature: float | None
-    """The estimator's; None where it has none."""
+    """The estimator's, scheduled or learnt; None where it has none."""
 
 
 class NonFiniteLossError(ValueError):
@@ -102,7 +101,6 @@ def train(
         if writer is not None:
             write_rows(writer, rows)
 
-    tempered = has_temperature(ESTIMATORS[config.estimator])
     for epoch in range(start["epoch"], config.epochs):
         began = time.perf_counter()
         order = _stream("order", config.seed, epoch)
@@ -116,7 +114,7 @@ def train(
             target = make_targets(mine, config.targets, noise)
             visible = corrupt(target, config.corruption, config.corruption_level, noise)
             scheduled = schedule(step)
-            temperature = scheduled if tempered else None
+            temperature = trainee.module.temperature(scheduled)
             reconstruction, kl = trainee(visible, target, scheduled, noise)
             loss = (kl - reconstruction) / len(target)
             if not math.isfinite(bound := -loss.item()):
