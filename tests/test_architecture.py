@@ -6,11 +6,12 @@ example, so that no rule is blind.
 """
 
 import ast
+import dataclasses
 import importlib
 import pkgutil
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -24,12 +25,14 @@ MAX_LINES = 300
 
 # The height of every floor. Applications stand at one height; a rule of their own keeps them apart.
 FLOORS = {
+    "canvas": 0,
     "files": 0,
     "ops": 0,
     "distributions": 1,
     "estimators": 2,
     "expectation": 3,
     "functional": 3,
+    "importance": 3,
     "schedules": 3,
     "audit": 4,
     "hotgrad": 5,  # the package's own __init__: what `import hotgrad` brings
@@ -40,6 +43,11 @@ FLOORS = {
     "__main__": 8,
 }
 APPLICATIONS = {"vae", "selection", "inference"}
+# The modules of the core that draw, and what they need; the others import them in functions alone.
+DRAWING = ("hotgrad.canvas", "hotgrad.audit.picture")
+LENT = {name: {"matplotlib"} for name in DRAWING}
+# What others need where they are asked for it.
+LENT_IN_FUNCTIONS = {"hotgrad.audit.result": {"pandas"}}
 CORE = {name for name, height in FLOORS.items() if height <= FLOORS["hotgrad"]}
 SILENT = {name for name in CORE if FLOORS[name] <= FLOORS["expectation"]}
 
@@ -132,11 +140,26 @@ def climbs(module: Module) -> Iterator[str]:
 
 
 def needs_more_than_torch(module: Module) -> Iterator[str]:
-    if module.floor in CORE:
-        for line, target, _ in imports(module):
+    if module.floor not in CORE:
+        return
+    lent = {"hotgrad", "torch"} | LENT.get(part_of(module.name, LENT), set())
+    later = lent | LENT_IN_FUNCTIONS.get(module.name, set())
+    first = [node for node in module.tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
+    at_once = dataclasses.replace(module, text="\n".join(map(ast.unparse, first)))
+    for allowed, part in ((later, module), (lent, at_once)):
+        for _, target, _ in imports(part):
             top = target.split(".")[0]
-            if top not in {"hotgrad", "torch"} and top not in sys.stdlib_module_names:
-                yield f"line {line} imports {target}, but the core needs torch alone"
+            if top not in allowed and top not in sys.stdlib_module_names:
+                yield f"imports {target}, but the core needs torch alone"
+    if not part_of(module.name, DRAWING):
+        for _, target, _ in imports(at_once):
+            if part_of(target, DRAWING):
+                yield f"imports {target}, which needs matplotlib; import it in a function"
+
+
+def part_of(name: str, places: Iterable[str]) -> str:
+    """The module or package among them that a dotted name is or lies in, or nothing."""
+    return next((p for p in places if name == p or name.startswith(f"{p}.")), "")
 
 
 def draws(module: Module) -> Iterator[str]:
@@ -237,6 +260,12 @@ def test_the_rule_sees_what_breaks_it(rule: Callable[[Module], Iterator[str]]) -
         (climbs, "hotgrad.vae.model", "from hotgrad.inference import svi"),
         (climbs, "hotgrad.vae.model", "from hotgrad import cli"),
         (climbs, "hotgrad.extra", ""),
+        (needs_more_than_torch, "hotgrad.canvas", "import numpy"),
+        (needs_more_than_torch, "hotgrad.audit.result", "import pandas as pd"),
+        (needs_more_than_torch, "hotgrad.audit.result", "def f():\n    import numpy"),
+        (needs_more_than_torch, "hotgrad.files", "from hotgrad import canvas"),
+        (needs_more_than_torch, "hotgrad.audit.rows", "from hotgrad.audit.picture import draw"),
+        (needs_more_than_torch, "hotgrad.audit.result", "def f():\n    import matplotlib"),
         (draws, "hotgrad.distributions.gumbel", "from torch import randn"),
         (draws, "hotgrad.distributions.gumbel", "noise = torch.empty(3).exponential_()"),
         (draws, "hotgrad.distributions.bernoulli", "z = probs.bernoulli(generator=generator)"),
@@ -258,6 +287,10 @@ def test_the_rule_sees_the_finer_case(
     [
         (climbs, "hotgrad.vae.model", "import hotgrad"),
         (climbs, "hotgrad.estimators.exact", "from ..distributions import Bernoulli"),
+        (needs_more_than_torch, "hotgrad.canvas", "from matplotlib.text import Text"),
+        (needs_more_than_torch, "hotgrad.audit.picture.page", "from hotgrad import canvas"),
+        (needs_more_than_torch, "hotgrad.audit.result", "def f():\n    import pandas"),
+        (needs_more_than_torch, "hotgrad.files", "def f():\n    from hotgrad import canvas"),
         (draws, "hotgrad.ops.noise", "u = torch.rand(3)"),
         (draws, "hotgrad.estimators.exact", "from ..ops import noise\nb = noise.bernoulli(probs)"),
         (prints, "hotgrad.cli.app", "print('hello')"),

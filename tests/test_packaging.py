@@ -146,8 +146,8 @@ def test_core_depends_on_torch_alone(metadata: Message) -> None:
 def test_extra_all_is_what_a_user_may_want() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     extras = project["optional-dependencies"]
-    assert set(extras) == {"train", "select", "tensorboard", "all", "test"}
-    assert extras["all"] == ["hotgrad[train,select,tensorboard]"]
+    assert set(extras) == {"train", "select", "audit", "tensorboard", "all", "test"}
+    assert extras["all"] == ["hotgrad[train,select,audit,tensorboard]"]
 
 
 def test_constraints_pin_every_requirement_within_its_range(metadata: Message) -> None:
@@ -205,16 +205,21 @@ def test_command_without_its_extra_names_it(start: str, installed: Path, tmp_pat
     assert 'pip install "hotgrad[train]"' in line
 
 
-def test_select_without_any_extra_names_its_own(installed: Path, tmp_path: Path) -> None:
-    done = python(HIDE_EXTRAS + MODULE, "select", "wine", path=installed, directory=tmp_path)
+@pytest.mark.parametrize("arguments", [["select", "wine"], ["audit", "subset"]])
+def test_a_command_without_any_extra_names_its_own(
+    arguments: list[str], installed: Path, tmp_path: Path
+) -> None:
+    done = python(HIDE_EXTRAS + MODULE, *arguments, path=installed, directory=tmp_path)
     assert done.returncode == 2, done.stdout + done.stderr
     (line,) = done.stderr.splitlines()
-    assert 'pip install "hotgrad[select]"' in line
+    assert f'pip install "hotgrad[{arguments[0]}]"' in line
 
 
-# What one application's extra brings and the other's doesn't.
+# What one application's extra brings and the other's doesn't; an audit needs neither of them.
 TRAIN_ALONE = {"lightning_fabric", "lightning_utilities", "safetensors", "tensorboard"}
 SELECT_ALONE = {"pandas", "pyarrow"}
+OF_NO_AUDIT = TRAIN_ALONE | {"pyarrow", "sklearn"}
+AUDIT = ["--replicates", "20", "--estimators", "straight-through"]
 SMALL = ["--hidden", "8", "--num-latents", "2", "--accelerator", "cpu"]
 
 
@@ -223,8 +228,9 @@ SMALL = ["--hidden", "8", "--num-latents", "2", "--accelerator", "cpu"]
     [
         (SELECT_ALONE, ["train", *SMALL], ["select", "wine", "--target", "class"], "select"),
         (TRAIN_ALONE, ["select", "wine", "--target", "class"], ["train", *SMALL], "train"),
+        (OF_NO_AUDIT, ["audit", "subset", *AUDIT], ["audit", "vae", *AUDIT], "train"),
     ],
-    ids=["with train alone", "with select alone"],
+    ids=["with train alone", "with select alone", "with audit alone"],
 )
 def test_each_application_needs_its_own_extra_alone(
     absent: set[str],
@@ -235,7 +241,8 @@ def test_each_application_needs_its_own_extra_alone(
     tmp_path: Path,
 ) -> None:
     code = hiding(absent) + MODULE
-    arguments = [*works, "--epochs", "1", "--out", "run"]
+    quick = [] if works[0] == "audit" else ["--epochs", "1"]
+    arguments = [*works, *quick, "--out", "run"]
     done = python(code, *arguments, path=installed, directory=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "run holds" in done.stdout

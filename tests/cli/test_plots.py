@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from PIL import Image
 
-from hotgrad.cli import canvas, curves
+from hotgrad import canvas
+from hotgrad.cli import curves
 from hotgrad.cli.plots import save_curves, save_reconstructions, save_samples
 
 

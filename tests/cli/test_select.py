@@ -17,7 +17,7 @@ from data_files import real_data
 from PIL import Image
 
 from hotgrad.cli.app import run
-from hotgrad.cli.selection_report import new_folder
+from hotgrad.cli.folders import new_folder
 from hotgrad.selection.rivals import rivals
 
 FAST = ["--epochs", "2"]

@@ -313,3 +313,16 @@ def test_a_critic_sees_relaxed_samples_and_the_mean(generator: Generator) -> Non
     assert ((y > 0) & (y < 1)).all()
     assert not mean.requires_grad
     torch.testing.assert_close(mean, logits.detach().sigmoid().expand(6, 2, 2))
+
+
+def test_parts_may_learn_a_temperature_each(generator: Generator) -> None:
+    logits = torch.randn(50, 2, 3, generator=generator, dtype=torch.float64, requires_grad=True)
+    rebar = hg.REBAR(torch.tensor([[0.5], [0.2]]))
+    q = hg.OneHotCategorical(logits=logits).to_event(1)
+    hg.expectation(lambda z: (z[..., 0].sum(-1) + 0.3) ** 3, q, rebar, generator=generator).sum(
+        0
+    ).backward()
+    slope = rebar.log_temperature.grad
+    assert slope is not None
+    assert slope.shape == (2, 1)
+    assert (slope != 0).all()

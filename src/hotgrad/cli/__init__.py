@@ -13,7 +13,8 @@ __all__ = ["main"]
 def main() -> None:
     """Run `hotgrad`; errors are one line on the terminal and exit status 2."""
     try:
-        with needing("select" if sys.argv[1:2] == ["select"] else "train"):
+        command = "".join(sys.argv[1:2])
+        with needing(command if command in ("select", "audit") else "train"):
             from hotgrad.cli.app import run
     except MissingExtraError as error:
         print(f"hotgrad: {error}", file=sys.stderr)

@@ -22,6 +22,7 @@ COMMANDS = {
     "generate": "train",
     "encode": "train",
     "select": "select",
+    "audit": "audit",
     "draw": "train",
 }
 """Each command, in a module of its name, with the extra that it needs."""

@@ -11,7 +11,7 @@ from matplotlib.offsetbox import AnchoredOffsetbox, HPacker, TextArea
 from matplotlib.ticker import FuncFormatter, MaxNLocator, ScalarFormatter
 from matplotlib.transforms import ScaledTranslation
 
-from hotgrad.cli.canvas import (
+from hotgrad.canvas import (
     GRID,
     HEADER,
     INK,

@@ -13,7 +13,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hotgrad.cli.canvas import (
+from hotgrad.canvas import (
     GREYS,
     HEADER,
     INK,

@@ -7,8 +7,9 @@ from typing import Annotated, Any
 import typer
 
 from hotgrad.cli.extras import needing
+from hotgrad.cli.folders import new_folder
 from hotgrad.cli.progress import console, counting_bar, selection_bar
-from hotgrad.cli.selection_report import Column, Report, new_folder
+from hotgrad.cli.selection_report import Column, Report
 
 DATA, CHOICE, RUN = "Data", "Choice", "Run"
 

@@ -8,7 +8,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from hotgrad.cli.canvas import (
+from hotgrad.canvas import (
     DPI,
     GRID,
     HEADER,

@@ -2,9 +2,7 @@
 
 import csv
 import json
-import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +12,6 @@ from rich.table import Table
 
 from hotgrad.cli.progress import console
 from hotgrad.cli.selection_plots import save_selection
-from hotgrad.files import temporary_path
 
 if TYPE_CHECKING:  # scikit-learn takes a second to import, for every command
     from hotgrad.selection.scores import Metric, Score
@@ -116,31 +113,3 @@ class Report:
             style = "bold" if score.choice == "hotgrad" else ""
             scores.add_row(score.choice, f"{score.score:.3f}{error}", style=style)
         console.print(scores)
-
-
-@contextmanager
-def new_folder(path: Path) -> Iterator[Path]:
-    """A folder to write into that appears under its name whole, or not at all.
-
-    Raises:
-        ValueError: the folder exists already, or can't be made.
-    """
-    if path.exists():
-        raise ValueError(f"{path} exists already. Choose another folder with --out.")
-    draft = temporary_path(path.absolute())
-    try:
-        with _making(path):
-            draft.mkdir(parents=True)
-        yield draft
-        with _making(path):
-            draft.rename(path)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
-
-
-@contextmanager
-def _making(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise ValueError(f"Can't make the folder {path}: {error.strerror}.") from error

@@ -66,10 +66,16 @@ def train(
         str, _one_of(GRADIENT, "estimator", "auto suits --latent: ")
     ] = DEFAULT.estimator,
     baseline: Annotated[
-        str, _one_of(GRADIENT, "baseline", "Of score-function: ")
+        str, _one_of(GRADIENT, "baseline", "Of score-function and muprop: ")
     ] = DEFAULT.baseline,
     num_samples: Annotated[
-        int, _option(GRADIENT, "Codes drawn for each item in a step.")
+        int,
+        _option(
+            GRADIENT,
+            "Codes drawn for each item in a step; an even number for arm and disarm, at least 2 "
+            "for unordered-set. indecater decodes each of them with one variable changed, in "
+            "every way: 181 times at 20 x 10.",
+        ),
     ] = DEFAULT.num_samples,
     kl: Annotated[
         str, _one_of(GRADIENT, "kl", "Between the discrete laws, or between relaxed densities: ")
@@ -81,7 +87,7 @@ def train(
         str, _one_of(GRADIENT, "schedule", "Of the temperature: ")
     ] = DEFAULT.schedule,
     temperature: Annotated[
-        float, _option(GRADIENT, "Temperature at the start.")
+        float, _option(GRADIENT, "Temperature at the start; rebar and relax learn it from there.")
     ] = DEFAULT.temperature,
     min_temperature: Annotated[
         float, _option(GRADIENT, "Temperature at the end.")

@@ -29,14 +29,10 @@ class _Relaxing(Estimator, nn.Module):
     unbiased = True
     requires: ClassVar[tuple[str, ...]] = ("couple", "with_logits")
 
-    def __init__(self, temperature: float) -> None:
+    def __init__(self, temperature: float | Tensor) -> None:
         super().__init__()
         checks.check_temperature(temperature)
-        if isinstance(temperature, Tensor):
-            raise ValueError(
-                "temperature must be a number here, where learning starts; got a tensor."
-            )
-        self.log_temperature = nn.Parameter(torch.tensor(math.log(temperature)))
+        self.log_temperature = nn.Parameter(torch.as_tensor(temperature).detach().log())
 
     @property
     def temperature(self) -> Tensor:
@@ -89,7 +85,8 @@ class REBAR(_Relaxing):
     On `PlackettLuceSubset` y is `relax_top_k` of the scores, and y' is drawn given the order.
 
     Args:
-        temperature: of the relaxed samples at the start.
+        temperature: of the relaxed samples at the start; a number, or a tensor that broadcasts
+            against the logits, for parts that learn their own.
         scale: $\eta$ at the start; 0 is plain REINFORCE.
 
     Raises:
@@ -114,7 +111,7 @@ class REBAR(_Relaxing):
     relaxes_f = True
     differentiates_f = True
 
-    def __init__(self, temperature: float = 0.5, scale: float = 1.0) -> None:
+    def __init__(self, temperature: float | Tensor = 0.5, scale: float = 1.0) -> None:
         super().__init__(temperature)
         if not isinstance(scale, (int, float)) or not math.isfinite(scale):
             raise ValueError(f"scale must be a finite number, got {scale!r}.")
@@ -142,7 +139,8 @@ class RELAX(_Relaxing):
         critic: `critic(y, mean) -> (samples, *batch)` for relaxed samples y `(samples, *batch,
             *event)`; `mean` is `q.mean` in the same shape, by which the critic may tell one batch
             element's law from another's. For example `Critic(event_shape)`.
-        temperature: of the relaxed samples at the start.
+        temperature: of the relaxed samples at the start; a number, or a tensor that broadcasts
+            against the logits, for parts that learn their own.
 
     Raises:
         ValueError: a temperature that isn't positive, a critic that can't be called; when used, one
@@ -167,7 +165,7 @@ class RELAX(_Relaxing):
     requires = ("couple", "with_logits", "mean")
 
     def __init__(
-        self, critic: Callable[[Tensor, Tensor], Tensor], temperature: float = 0.5
+        self, critic: Callable[[Tensor, Tensor], Tensor], temperature: float | Tensor = 0.5
     ) -> None:
         super().__init__(temperature)
         if not callable(critic) or isinstance(critic, type):

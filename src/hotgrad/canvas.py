@@ -1,4 +1,4 @@
-"""The look that all of a run's pictures share, and how one gets onto the disk.
+"""The look that all pictures share, and how one gets onto the disk; needs matplotlib.
 
 Figures are objects on a canvas of their own, never pyplot's: nothing global changes, and any
 thread may draw. Places are in pixels from the top left, so a picture's pixels are never resampled.

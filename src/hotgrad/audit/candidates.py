@@ -1,0 +1,178 @@
+"""Which estimators an audit measures: those given, or every one that the library has."""
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from hotgrad.audit.seeds import Seeds
+from hotgrad.estimators import (
+    ESTIMATORS,
+    RELAX,
+    Critic,
+    Exact,
+    LeaveOneOut,
+    MuProp,
+    NoBaseline,
+    ScoreFunction,
+    at_temperature,
+    has_temperature,
+)
+from hotgrad.estimators.base import label_of
+
+TEMPERATURES = (0.1, 0.3, 1.0, 3.0)
+"""Where those with a temperature are measured unless told otherwise."""
+
+WITH_BASELINE: tuple[Any, ...] = (ScoreFunction, MuProp)
+"""Those that take a baseline."""
+
+Given = Sequence[Any] | Mapping[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """An estimator that is to be measured.
+
+    Args:
+        name: the same at all its temperatures.
+        estimator: the object.
+        num_samples: of one call: as many as asked for, or as few more as it takes.
+    """
+
+    name: str
+    estimator: Any
+    num_samples: int
+
+    @property
+    def temperature(self) -> float | None:
+        """Its temperature, where it is a configuration with one."""
+        if not has_temperature(type(self.estimator)):
+            return None
+        value = self.estimator.temperature
+        if isinstance(value, torch.Tensor):
+            return float(value) if value.numel() == 1 else None
+        return float(value)
+
+    @property
+    def label(self) -> str:
+        """The name, with the temperature where there is one."""
+        at = self.temperature
+        return self.name + ("" if at is None else f" at temperature {at:g}")
+
+    @property
+    def learns(self) -> bool:
+        """Whether it has something of its own that training changes."""
+        module = self.estimator
+        return isinstance(module, nn.Module) and any(
+            True for held in (module.parameters(), module.buffers()) for _ in held
+        )
+
+    @property
+    def ready(self) -> Any:
+        """The estimator to train with: one that learns goes on learning."""
+        return self.estimator.train() if self.learns else self.estimator
+
+
+def find_candidates(
+    given: Given | None,
+    q: Any,
+    temperatures: Sequence[float] | None,
+    num_samples: int,
+    budget: int,
+    seeds: Seeds,
+) -> list[Candidate]:
+    """All estimators to measure, each at its temperatures; whether they serve q is seen later.
+
+    Raises:
+        ValueError: nothing is given, or something that isn't an estimator.
+    """
+    if given is None:
+        pairs = [(label_of(estimator), estimator) for estimator in _all(q, budget, seeds)]
+        temperatures = TEMPERATURES if temperatures is None else temperatures
+    else:
+        pairs = list(_named(given))
+        if not pairs:
+            raise ValueError("estimators is empty: give one at least, or None for all.")
+    candidates = []
+    for name, estimator in pairs:
+        fits = has_temperature(type(estimator)) and temperatures is not None
+        variants = [at_temperature(estimator, t) for t in temperatures or ()] if fits else []
+        for variant in variants or [estimator]:
+            candidates.append(Candidate(name, variant, _fitting(variant, num_samples)))
+    return candidates
+
+
+def _all(q: Any, budget: int, seeds: Seeds) -> Iterator[Any]:
+    classes: list[Any] = list(ESTIMATORS.values())
+    for cls in classes:
+        if cls in WITH_BASELINE:
+            yield from (cls(LeaveOneOut()), cls(NoBaseline()))
+        elif cls is RELAX:
+            yield _relax(q, seeds)
+        else:
+            estimator = Exact(budget) if cls is Exact else cls()
+            yield estimator.to(q.logits.device) if isinstance(estimator, nn.Module) else estimator
+
+
+def _relax(q: Any, seeds: Seeds) -> RELAX:
+    # a network's first weights come from torch's global generator, which stays as it was
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seeds.number("critic"))
+        return RELAX(Critic(q.event_shape)).to(q.logits.device)
+
+
+def _named(given: Given) -> Iterator[tuple[str, Any]]:
+    if isinstance(given, Mapping):
+        for name, estimator in given.items():
+            _check(estimator, given)
+            yield str(name), estimator
+        return
+    if isinstance(given, str) or not isinstance(given, Sequence):
+        raise ValueError(
+            "estimators must be a sequence of estimator objects, or a dict from names to them, "
+            f"got {given!r}."
+        )
+    taken: set[tuple[str, Any]] = set()
+    for estimator in given:
+        _check(estimator, given)
+        for name in _names(estimator):
+            key = (name, Candidate(name, estimator, 1).temperature)
+            if key not in taken:
+                break
+        taken.add(key)
+        yield name, estimator
+
+
+def _names(estimator: Any) -> Iterator[str]:
+    """Its label, then with what it was made with, then numbered."""
+    label = label_of(estimator)
+    yield label
+    if dataclasses.is_dataclass(estimator):
+        made = ", ".join(
+            f"{field.name}={getattr(estimator, field.name)!r}"
+            for field in dataclasses.fields(estimator)
+            if field.name != "temperature" and getattr(estimator, field.name) != field.default
+        )
+        if made:
+            label = f"{label}({made})"
+            yield label
+    number = 2
+    while True:
+        yield f"{label} #{number}"
+        number += 1
+
+
+def _check(estimator: Any, given: Given) -> None:
+    if isinstance(estimator, type) or not hasattr(estimator, "surrogate"):
+        raise ValueError(
+            "estimators must hold estimator objects such as GumbelSoftmax(temperature=0.5), got "
+            f"{estimator!r}."
+        )
+
+
+def _fitting(estimator: Any, num_samples: int) -> int:
+    fitting = max(num_samples, getattr(estimator, "least_samples", 1))
+    return fitting + fitting % 2 if getattr(estimator, "paired", False) else fitting

@@ -1,0 +1,180 @@
+"""The audit itself: from f and q to what is known of every estimator."""
+
+import math
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import distributions as td
+
+from hotgrad.audit.candidates import Candidate, Given, find_candidates
+from hotgrad.audit.exact_gradient import find_reference
+from hotgrad.audit.replicates import Replicates
+from hotgrad.audit.result import Audit
+from hotgrad.audit.rows import row_of
+from hotgrad.audit.sanity import check_function
+from hotgrad.audit.seeds import Seeds
+from hotgrad.audit.statistics import GROUPS
+from hotgrad.audit.trial import Trial, timed, try_out, why
+from hotgrad.audit.verdict import Ranking
+from hotgrad.distributions import as_law
+from hotgrad.estimators.base import Function
+from hotgrad.ops import checks
+
+Progress = Callable[[int, int], None]
+TICKS = 100
+
+
+def audit(
+    f: Function,
+    q: td.Distribution,
+    estimators: Given | None = None,
+    *,
+    num_samples: int = 1,
+    replicates: int = 1000,
+    temperatures: Sequence[float] | None = None,
+    evaluations: int | None = None,
+    budget: int = 2**16,
+    generator: torch.Generator | None = None,
+    progress: Progress | None = None,
+) -> Audit:
+    r"""Measures how biased, how noisy and how dear each gradient estimator is on this f and q.
+
+    $$\mathrm{bias} = |\mathbb{E}[\hat g] - g|, \quad \mathrm{noise}^2 = \mathrm{tr} \,
+    \mathrm{Cov}[\hat g], \quad g = \nabla_\phi \sum_{\mathrm{batch}} \mathbb{E}_q[f(z)],$$
+
+    all coordinates of q's logits taken as one vector. The exact g is the sum over all states of z
+    where there are few enough, otherwise a long run of an unbiased estimator whose own error is
+    stated. Noise isn't mistaken for bias: the bias is estimated without the part that the mean of
+    finitely many replicates has by chance, and comes with a 95 % interval.
+
+    Estimators are ranked by the root mean square error of a step of `evaluations` evaluations of f,
+    spent on calls that are averaged: n calls have bias² + noise² / n. Those that learn (`REBAR`,
+    `RELAX`, learned baselines) are copied, and learn on this f and q before they are measured.
+
+    f must be a fixed function of z, asked about any number of samples: put modules into evaluation
+    mode. Its parameters learn nothing here. What f reads from q itself, such as a log-probability,
+    is part of f; the gradient that flows through it isn't looked at.
+
+    Args:
+        f: `(num_samples, *batch, *event) -> (num_samples, *batch)`.
+        q: the law of z, with any batch shape.
+        estimators: objects in a sequence, or in a dict by name; every one of the library by
+            default, those that can't serve being listed with the reason.
+        num_samples: of each call; more where an estimator needs more.
+        replicates: gradients drawn of each estimator, rounded up to a multiple of 20. The interval
+            of the bias narrows with their square root.
+        temperatures: where estimators with a temperature are measured; by default each at its own,
+            or at 0.1, 0.3, 1 and 3 where no estimators are given.
+        evaluations: of f a step for each batch element, by which estimators are ranked;
+            `12 * num_samples` by default.
+        budget: the most joint states of z that are summed over for the exact gradient.
+        generator: the source of randomness; torch's global one by default.
+        progress: called with (done, total) as it goes on.
+
+    Returns:
+        An `Audit`: `print` it, read its `rows` and `verdict`, `save`, `plot`, train with `best()`.
+
+    Raises:
+        ValueError: f fails or isn't finite at hard samples, or isn't a fixed function of z; more
+            states than the budget without an unbiased estimator that serves; arguments that aren't
+            what they should be.
+
+    Example:
+        >>> logits = torch.tensor([0.3, -0.2, 0.5])
+        >>> q = hg.Bernoulli(logits=logits).to_event(1)
+        >>> f = lambda z: (z.sum(-1) - 1.2).abs() ** 3
+        >>> generator = torch.Generator().manual_seed(0)
+        >>> found = hg.audit(f, q, [hg.StraightThrough(), hg.DisARM()], generator=generator)
+        >>> [(row["estimator"], row["bias_low"] > 0) for row in found.rows]
+        [('DisARM', False), ('StraightThrough', True)]
+        >>> found.best()
+        DisARM()
+    """
+    steps = _checked_counts(num_samples, replicates, evaluations, budget)
+    for temperature in temperatures or ():
+        checks.check_temperature(temperature)
+    q = as_law(q)
+    if not hasattr(q, "logits") or not hasattr(q, "with_logits"):
+        law = type(getattr(q, "law", q)).__name__
+        raise ValueError(
+            f"audit measures the gradient to q's logits: {law} needs `logits` and `with_logits`."
+        )
+    count = GROUPS * math.ceil(replicates / GROUPS)
+    seeds = Seeds(generator, q.logits.device)
+    candidates = find_candidates(estimators, q, temperatures, num_samples, budget, seeds)
+    # what nobody asked for may not take hours
+    most = steps if estimators is None else math.inf
+    stages = _Stages(progress, len(candidates) + 2)
+    with torch.enable_grad():
+        problem = Replicates(f, q)
+        check_function(problem, num_samples, seeds("sanity"))
+        reference = find_reference(problem, budget, count, num_samples, seeds, stages.next())
+        trials: list[Trial] = []
+        failed: list[tuple[Candidate, str]] = []
+        for candidate in candidates:
+            ticks = stages.next()
+            try:
+                trials.append(try_out(problem, candidate, reference, count, most, seeds, ticks))
+            # whatever it is, the others go on
+            except Exception as error:
+                failed.append((candidate, why(error, candidate)))
+        trials = timed(problem, trials, seeds, stages.next())
+    stages.finish()
+    ranking = Ranking(trials, reference, steps)
+    best = ranking.best
+    return Audit(
+        rows=[row_of(trial, ranking, count) for trial in ranking.in_order],
+        refused=_refused(failed, {trial.candidate.name for trial in trials}),
+        reference=reference.record,
+        verdict=ranking.verdict,
+        num_samples=num_samples,
+        replicates=count,
+        evaluations=steps,
+        _best=None if best is None else best.candidate.ready,
+    )
+
+
+def _checked_counts(num_samples: int, replicates: int, evaluations: int | None, budget: int) -> int:
+    """The evaluations of a step, all counts being what they should be."""
+    checks.check_count(num_samples, "num_samples")
+    checks.check_count(replicates, "replicates", minimum=GROUPS)
+    checks.check_count(budget, "budget")
+    if evaluations is None:
+        return 12 * num_samples
+    checks.check_count(evaluations, "evaluations")
+    return evaluations
+
+
+def _refused(failed: Sequence[tuple[Candidate, str]], measured: set[str]) -> dict[str, str]:
+    """Reasons by name; with the temperature where some work, or fail for other reasons."""
+    reasons: dict[str, set[str]] = {}
+    for candidate, reason in failed:
+        reasons.setdefault(candidate.name, set()).add(reason)
+    return {
+        candidate.name
+        if len(reasons[candidate.name]) == 1 and candidate.name not in measured
+        else candidate.label: reason
+        for candidate, reason in failed
+    }
+
+
+class _Stages:
+    """Progress over stages of equal weight, each of which says what share of it is done."""
+
+    def __init__(self, progress: Progress | None, count: int) -> None:
+        self.progress, self.total, self.begun = progress, TICKS * count, 0
+
+    def next(self) -> Callable[[float], None]:
+        """The next stage begins; what is returned is told its share."""
+        start, self.begun = self.begun, self.begun + TICKS
+        report = self._report
+        report(start)
+        return lambda share: report(start + min(int(TICKS * share), TICKS))
+
+    def finish(self) -> None:
+        """All is done."""
+        self._report(self.total)
+
+    def _report(self, done: int) -> None:
+        if self.progress is not None:
+            self.progress(done, self.total)

@@ -1,0 +1,150 @@
+"""An audit as text that fits a terminal: a line for each estimator at its best temperature."""
+
+import math
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+WIDTH = 100
+MOST_OF_A_NAME = 30
+NOTHING = "–"
+_DISPENSABLE = ("ms", "cosine")
+NEGLIGIBLE = 1e-5
+"""Less than this share of the gradient is rounding."""
+
+Row = Mapping[str, Any]
+
+
+def as_text(record: Mapping[str, Any], width: int = WIDTH) -> str:
+    """The table of an audit's record, what its figures mean, what was refused, and the verdict.
+
+    Where it is too wide, it goes without the times, then without the cosine.
+    """
+    return "\n".join(line.rstrip() for line in _lines(record, min(width, WIDTH)))
+
+
+def _lines(record: Mapping[str, Any], width: int) -> Iterator[str]:
+    relative = bool(record["reference"]["norm"])
+    yield from _wrapped(
+        f"Exact gradient: {record['reference']['text']}. {record['replicates']:,} replicates, "
+        f"num_samples={record['num_samples']}.",
+        width,
+    )
+    yield ""
+    rows = [["estimator", "τ", "evals", "ms", "bias (95 %)", "noise", "cosine", "error"]]
+    shown = best_of_each(record["rows"])
+    rows += [_cells(row, "" if relative else "absolute_") for row in shown]
+    lines = list(_aligned(rows))
+    for dispensable in _DISPENSABLE:
+        if max(map(len, lines)) > width:
+            column = rows[0].index(dispensable)
+            rows = [[*row[:column], *row[column + 1 :]] for row in rows]
+            lines = list(_aligned(rows))
+    yield from lines
+    yield ""
+    yield from _wrapped(_legend(record["evaluations"], relative, "ms" in rows[0]), width)
+    notes = {
+        _label(row) if row["non_finite"] else row["estimator"]: row["note"]
+        for row in record["rows"]
+        if row["note"] and (row in shown or row["non_finite"])
+    }
+    for heading, remarks in (("Notes", notes), ("Not measured", record["refused"])):
+        if remarks:
+            yield ""
+            yield f"{heading}:"
+            for name, why in remarks.items():
+                yield from _wrapped(f"{name}: {why}", width, indent="  ")
+    yield ""
+    yield from _wrapped(record["verdict"], width)
+
+
+def best_of_each(rows: Sequence[Row]) -> list[Row]:
+    """Each name's first row, which is the one with the least error."""
+    first: dict[str, Row] = {}
+    for row in rows:
+        first.setdefault(row["estimator"], row)
+    return list(first.values())
+
+
+def percent(share: float) -> str:
+    """A share in per cent, without the sign."""
+    return significant(100 * share)
+
+
+def significant(value: float) -> str:
+    """Three digits of a positive number, more where it has more before the point."""
+    if value == 0 or not math.isfinite(value):
+        return "0" if value == 0 else "∞"
+    if value >= 999.5:
+        return f"{value:,.0f}" if value < 1e7 else f"{value:.1e}"
+    if value < 1e-3:
+        return f"{value:.0e}"
+    digits = max(0, 2 - math.floor(math.log10(float(f"{value:.3g}"))))
+    return f"{value:.{digits}f}"
+
+
+def _label(row: Row) -> str:
+    at = row["temperature"]
+    return row["estimator"] + ("" if at is None else f" at temperature {at:g}")
+
+
+def _cells(row: Row, prefix: str) -> list[str]:
+    def cell(name: str) -> str:
+        value = row[prefix + name]
+        return NOTHING if value is None else _figure(value, prefix)
+
+    bias = cell("bias")
+    if row[prefix + "bias_low"] is not None:
+        low, high = cell("bias_low"), cell("bias_high")
+        bias = "0" if low == high == "0" else f"{bias} ({low} to {high})"
+    variance = row[prefix + "variance"]
+    name = row["estimator"]
+    return [
+        name if len(name) <= MOST_OF_A_NAME else name[: MOST_OF_A_NAME - 1] + "…",
+        "" if row["temperature"] is None else f"{row['temperature']:g}",
+        f"{row['evaluations']:,}",
+        NOTHING if row["milliseconds"] is None else significant(row["milliseconds"]),
+        bias,
+        NOTHING if variance is None else _figure(math.sqrt(variance), prefix),
+        NOTHING if row["cosine"] is None else f"{row['cosine']:.3f}",
+        cell("error_at_budget"),
+    ]
+
+
+def _figure(value: float, prefix: str) -> str:
+    if prefix:
+        return significant(value)
+    return "0" if value < NEGLIGIBLE else percent(value)
+
+
+def _legend(evaluations: int, relative: bool, timed: bool) -> str:
+    costs = "evals, ms: its evaluations of f and its milliseconds"
+    if not timed:
+        costs = "evals: its evaluations of f"
+    unit = (
+        "in % of the exact gradient's norm"
+        if relative
+        else "absolute, and there is no cosine, since the exact gradient is zero"
+    )
+    return (
+        f"bias, noise, error: {unit}. noise: standard deviation of one call; {costs}. "
+        "error: root mean square of a step of "
+        f"{evaluations:,} evaluations, spent on calls that are averaged ({NOTHING}: one call takes "
+        "more). τ: the best of the temperatures tried."
+    )
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    for row in rows:
+        first, *rest = (
+            cell.ljust(width) if i == 0 else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        yield "  ".join([first, *rest])
+
+
+def _wrapped(text: str, width: int, indent: str = "") -> list[str]:
+    return textwrap.wrap(
+        text, width, initial_indent=indent, subsequent_indent=2 * indent, break_on_hyphens=False
+    )

@@ -1,0 +1,113 @@
+"""Which estimator has the least error for an equal number of evaluations of f, in one sentence."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from hotgrad.audit.reference import Reference
+from hotgrad.audit.statistics import STUDENT, deviation_of_log_ratio
+from hotgrad.audit.table import NEGLIGIBLE, percent, significant
+from hotgrad.audit.trial import Trial
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Trials by what they are worth for so many evaluations of f a step.
+
+    A step is as many whole calls as they pay for, averaged.
+
+    Args:
+        trials: all that were measured.
+        reference: what they were measured by.
+        evaluations: of f, for each batch element.
+    """
+
+    trials: Sequence[Trial]
+    reference: Reference
+    evaluations: int
+
+    def error(self, trial: Trial) -> float | None:
+        """The root mean square error of a step; None where it isn't finite or can't be paid."""
+        calls = self.evaluations // trial.evaluations
+        if calls == 0 or trial.non_finite:
+            return None
+        if trial.measured is None:
+            return 0.0
+        return math.sqrt(max(trial.measured.errors(calls).positive, 0.0))
+
+    @property
+    def ranked(self) -> list[Trial]:
+        """The least error first; of those without one, the cheapest."""
+        errors = [(self.error(trial), trial) for trial in self.trials]
+        payable = [(self._seen(error), trial) for error, trial in errors if error is not None]
+        payable.sort(key=lambda pair: (pair[0], pair[1].evaluations))
+        return [trial for _, trial in payable]
+
+    @property
+    def in_order(self) -> list[Trial]:
+        """All trials: the ranked ones, then those that no step pays for, then those not finite."""
+        ranked = self.ranked
+        rest = [trial for trial in self.trials if trial not in ranked]
+        finite = sorted((t for t in rest if not t.non_finite), key=lambda trial: trial.error)
+        return ranked + finite + [trial for trial in rest if trial.non_finite]
+
+    @property
+    def best(self) -> Trial | None:
+        """The first of them."""
+        return next(iter(self.ranked), None)
+
+    @property
+    def verdict(self) -> str:
+        """One sentence: the best, by how much, and whether that is more than noise."""
+        best, number = self.best, f"{self.evaluations:,}"
+        if best is None:
+            return (
+                f"No verdict: no estimator has finite gradients with {number} evaluations of f or "
+                "fewer a step."
+            )
+        others = (t for t in self.ranked if t.candidate.name != best.candidate.name)
+        second = next(others, None)
+        begin = f"For {number} evaluations of f a step"
+        label = best.candidate.label
+        if best.measured is None:
+            begin += f", {label} is exact, z having {best.evaluations:,} states"
+            return f"{begin}{self._next(second)}."
+        error = self.error(best) or 0.0
+        if self._seen(error) == 0:
+            return f"{begin}, {label} has no error but rounding{self._next(second)}."
+        begin += f", {label} has the least error, {self._share(error)}"
+        if second is None or second.measured is None:
+            return f"{begin}; nothing else was measured that takes so few."
+        first, next_best = (
+            measured.errors(self.evaluations // trial.evaluations)
+            for trial, measured in ((best, best.measured), (second, second.measured))
+        )
+        factor = (self.error(second) or 0.0) / error
+        # more than e^50 is said as well by e^50
+        spread = math.exp(min(STUDENT * deviation_of_log_ratio(first, next_best), 50.0))
+        noise = "a difference larger than" if factor > spread else "but that is within"
+        return (
+            f"{begin}, {significant(factor)} times less than {second.candidate.label}, {noise} the "
+            f"noise (95 % interval of the factor: {significant(factor / spread)} to "
+            f"{significant(factor * spread)})."
+        )
+
+    def _next(self, second: Trial | None) -> str:
+        """What comes after a best one that has no error."""
+        if second is None:
+            return ""
+        error, label = self.error(second) or 0.0, second.candidate.label
+        if self._seen(error) == 0:
+            return f", and so is {label}" if second.measured is None else f"; nor has {label}"
+        return f"; next is {label} with {self._share(error)}"
+
+    def _seen(self, error: float) -> float:
+        """0 for what rounding alone may do."""
+        rounding = max(self.reference.rounding, NEGLIGIBLE * self.reference.norm)
+        return 0.0 if error <= rounding else error
+
+    def _share(self, error: float) -> str:
+        norm = self.reference.norm
+        if norm == 0:
+            return f"{significant(error)} (the exact gradient is zero)"
+        return f"{percent(error / norm)} % of the gradient"

@@ -1,0 +1,220 @@
+"""`hotgrad audit PROBLEM`: which gradient estimator to trust on it, and what each one costs."""
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+import typer
+
+from hotgrad.audit import Audit
+from hotgrad.audit import audit as measure
+from hotgrad.audit.candidates import TEMPERATURES
+from hotgrad.audit.problems import Problem, noisy_or, polynomial, subset
+from hotgrad.audit.table import as_text
+from hotgrad.cli.advice import advice
+from hotgrad.cli.extras import needing
+from hotgrad.cli.folders import new_folder
+from hotgrad.cli.own_problem import own_problem, told
+from hotgrad.cli.progress import Counter, console, counting_bar
+from hotgrad.estimators import ESTIMATORS, Critic, Estimator, Exact, make_estimator
+from hotgrad.ops.checks import check_choice, check_count, check_temperature
+
+PROBLEM, CHOICE, RUN = "Problem", "What is measured", "Run"
+PROBLEMS: dict[str, Callable[[], Problem]] = {"subset": subset, "noisy-or": noisy_or}
+NAMES = ("polynomial", "subset", "noisy-or", "vae")
+
+
+def _option(panel: str, text: str, *names: str, metavar: str | None = None) -> Any:
+    return typer.Option(*names, help=text, rich_help_panel=panel, metavar=metavar)
+
+
+def audit(
+    problem: Annotated[
+        str | None,
+        typer.Argument(
+            help=f"{', '.join(NAMES)}, or your own as module:function.",
+            metavar="PROBLEM",
+            show_default=False,
+        ),
+    ] = None,
+    run: Annotated[
+        Path | None,
+        _option(PROBLEM, "A run's encoder gradient, in place of PROBLEM.", metavar="RUN"),
+    ] = None,
+    data_dir: Annotated[
+        str | None, _option(PROBLEM, "Where the run's data is now, if it moved.", metavar="DIR")
+    ] = None,
+    items: Annotated[
+        int, _option(PROBLEM, "Test items whose codes are the batch (vae, --run).")
+    ] = 10,
+    power: Annotated[float, _option(PROBLEM, "Exponent of polynomial.")] = 3.0,
+    estimators: Annotated[
+        str | None,
+        _option(CHOICE, "Such as reinmax,disarm. [default: all that serve]", metavar="A,B,.."),
+    ] = None,
+    temperatures: Annotated[
+        str, _option(CHOICE, "For those with a temperature.", metavar="T,T,..")
+    ] = ",".join(map("{:g}".format, TEMPERATURES)),
+    num_samples: Annotated[
+        int, _option(CHOICE, "Of a call; more where an estimator needs more.")
+    ] = 1,
+    evaluations: Annotated[
+        int | None,
+        _option(
+            CHOICE,
+            "Of f a step, for which the error is ranked. [default: 12 a sample]",
+            metavar="N",
+        ),
+    ] = None,
+    replicates: Annotated[int, _option(CHOICE, "Gradients drawn of each estimator.")] = 1000,
+    budget: Annotated[
+        int, _option(CHOICE, "Most states of z that are summed over for the exact gradient.")
+    ] = 2**16,
+    seed: Annotated[
+        int, typer.Option(help="Of all that is drawn.", min=0, max=2**63 - 1, rich_help_panel=RUN)
+    ] = 0,
+    out: Annotated[
+        Path | None,
+        _option(
+            RUN, "Folder for the results, a new one. [default: runs/audit-PROBLEM]", metavar="DIR"
+        ),
+    ] = None,
+    as_json: Annotated[bool, _option(RUN, "Print JSON and nothing else.", "--json")] = False,
+) -> None:
+    """Measure how biased, how noisy and how dear each gradient is, against the exact one.
+
+    Every estimator draws its gradient many times on the same f and q. The error that ranks them is
+    that of a step in which each may ask f equally often.
+
+    - `hotgrad audit polynomial`: 128 independent bits, as ReinMax's paper has it
+
+    - `hotgrad audit subset`: exactly 5 of 10 items
+
+    - `hotgrad audit noisy-or`: which causes explain what was found?
+
+    - `hotgrad audit vae`: the encoder of a small autoencoder, 4 variables of 8 categories
+
+    - `hotgrad audit --run runs/digits-categorical`: of an autoencoder that you trained
+
+    - `hotgrad audit mine:problem`: the function problem in mine.py returns (f, q), as
+    `hg.expectation` takes them
+    """
+    degrees = _temperatures(temperatures)
+    names = None if estimators is None else _names(estimators)
+    for name, count in (("--items", items), ("--num-samples", num_samples), ("--budget", budget)):
+        check_count(count, name)
+    with needing("audit"):
+        from hotgrad.audit.picture import draw
+    posed = _pose(problem, run, items, power, seed, data_dir)
+    folder = out or Path("runs") / f"audit-{posed.name}"
+    chosen = None if names is None else [_make(name, posed, seed, budget) for name in names]
+    with new_folder(folder) as draft:
+        with counting_bar("auditing", shown=not as_json) as progress:
+            found = _measure(
+                posed,
+                chosen,
+                progress,
+                own=":" in (problem or ""),
+                num_samples=num_samples,
+                replicates=replicates,
+                temperatures=degrees,
+                evaluations=evaluations,
+                budget=budget,
+                generator=torch.Generator().manual_seed(seed),
+            )
+        record = {"problem": posed.name, "text": posed.text, "seed": seed, **found.record()}
+        text = json.dumps(record, indent=2, allow_nan=False)
+        (draft / "audit.json").write_text(text + "\n", encoding="utf-8")
+        with (draft / "audit.csv").open("w", newline="", encoding="utf-8") as file:
+            table = csv.DictWriter(file, list(found.rows[0]))
+            table.writeheader()
+            table.writerows(found.rows)
+        draw(found, draft / "audit.png", title=f"{posed.name}: {posed.text}")
+    if as_json:
+        typer.echo(json.dumps(record, allow_nan=False))
+        return
+    _say(f"{posed.name}: {posed.text}\n\n{as_text(found.record(), console.width)}\n")
+    _say(f"{folder} holds\n" + "\n".join(f"  {path.name}" for path in sorted(folder.iterdir())))
+    is_encoder = run is not None or problem == "vae"
+    for line in advice(found, trains_vae=is_encoder):
+        _say(line)
+
+
+def _say(text: str) -> None:
+    console.print(text, soft_wrap=True, markup=False, highlight=False)
+
+
+def _temperatures(text: str) -> list[float]:
+    try:
+        temperatures = [float(part) for part in text.split(",")]
+    except ValueError:
+        raise ValueError(
+            f"--temperatures takes numbers with commas between, such as 0.1,0.5,1; got {text!r}."
+        ) from None
+    for temperature in temperatures:
+        check_temperature(temperature, "a temperature")
+    return sorted(set(temperatures))
+
+
+def _names(text: str) -> list[str]:
+    names = [name.strip() for name in text.split(",")]
+    for name in names:
+        check_choice("estimator", name, ESTIMATORS)
+    return list(dict.fromkeys(names))
+
+
+def _make(name: str, problem: Problem, seed: int, budget: int) -> Estimator:
+    if name == "exact":
+        return Exact(budget)
+    if name != "relax":
+        return make_estimator(name)
+    # a network's first weights come from torch's global generator, which stays as it was
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        return make_estimator(name, critic=Critic(problem.q.event_shape))
+
+
+def _pose(
+    name: str | None, run: Path | None, items: int, power: float, seed: int, data_dir: str | None
+) -> Problem:
+    if (name is None) == (run is None):
+        raise ValueError(
+            f"Name a problem ({', '.join(NAMES)}, or module:function), or a trained model with "
+            "--run RUN: one of the two."
+        )
+    if run is not None or name == "vae":
+        with needing("train"):
+            # these take a second to import, and no other problem needs them
+            from hotgrad.cli.encoder_problems import digits_problem, run_problem
+        return (
+            digits_problem(items, seed) if run is None else run_problem(run, items, seed, data_dir)
+        )
+    if ":" in str(name):
+        return own_problem(str(name))
+    check_choice("problem", str(name), NAMES)
+    return polynomial(power=power) if name == "polynomial" else PROBLEMS[str(name)]()
+
+
+def _measure(
+    problem: Problem,
+    estimators: list[Estimator] | None,
+    progress: Counter,
+    *,
+    own: bool,
+    **settings: Any,
+) -> Audit:
+    try:
+        found = measure(problem.f, problem.q, estimators, progress=progress, **settings)
+    except (ValueError, NotImplementedError):
+        raise
+    except Exception as error:
+        if not own:
+            raise
+        raise ValueError(f"{problem.name}'s f failed: {told(error)}.") from error
+    if not found.rows:
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in found.refused.items())
+        raise ValueError(f"None of the estimators serves {problem.name}. {reasons}.")
+    return found
