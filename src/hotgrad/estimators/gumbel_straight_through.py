@@ -4,7 +4,6 @@ The three differ in the move: the noise itself, the mean over all noise with tha
 least move that does.
 """
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -155,9 +154,7 @@ class GappedStraightThrough(Pathwise):
 
     def __post_init__(self) -> None:
         checks.check_temperature(self.temperature)
-        number = isinstance(self.gap, (int, float)) and not isinstance(self.gap, bool)
-        if not number or not 0 < self.gap < math.inf:
-            raise ValueError(f"gap must be a positive, finite number, got {self.gap!r}.")
+        checks.check_positive(self.gap, "gap")
 
     def sample(
         self,

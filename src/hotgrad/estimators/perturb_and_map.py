@@ -5,7 +5,6 @@ out of reach but whose best state, `argmax`, is found.
 """
 
 import functools
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,7 +74,7 @@ class IMLE(Pathwise):
     requires = ("perturb", "argmax")
 
     def __post_init__(self) -> None:
-        _check_positive(self.step, "step")
+        checks.check_positive(self.step, "step")
         checks.check_choice("noise", self.noise, ("law", "sum-of-gamma"))
 
     def sample(
@@ -151,7 +150,7 @@ class PerturbedMAP(Pathwise):
     requires = ("perturb_with_slope", "argmax", "mode")
 
     def __post_init__(self) -> None:
-        _check_positive(self.scale, "scale")
+        checks.check_positive(self.scale, "scale")
 
     def sample(
         self,
@@ -169,9 +168,3 @@ class PerturbedMAP(Pathwise):
 def _part_dims(q: Any) -> int:
     """The dimensions of one part of the event: independent parts don't meet in a gradient."""
     return len(getattr(q, "law", q).event_shape)
-
-
-def _check_positive(value: float, name: str) -> None:
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not number or not 0 < value < math.inf:
-        raise ValueError(f"{name} must be a positive, finite number, got {value!r}.")

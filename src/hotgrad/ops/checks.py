@@ -46,6 +46,13 @@ def check_temperature(temperature: float | Tensor, name: str = "temperature") ->
         raise ValueError(f"{name} must be a number or a tensor, got {type(temperature).__name__}.")
 
 
+def check_positive(value: float, name: str) -> None:
+    """A positive, finite Python number."""
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not number or not 0 < value < math.inf:
+        raise ValueError(f"{name} must be a positive, finite number, got {value!r}.")
+
+
 def check_parameter(value: Tensor, name: str, *, event_dims: int) -> None:
     """Logits and probs are floating point tensors with at least the event's dimensions."""
     if not isinstance(value, Tensor):
