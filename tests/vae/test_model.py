@@ -116,7 +116,8 @@ def test_every_estimator_gives_shapes_and_finite_gradients(
     model = toy_model(
         LATENTS[latent], LIKELIHOODS[likelihood](), learned_prior=True, dtype=torch.float32
     )
-    estimator = make_estimator(name, temperature=0.7)
+    critic = hg.Critic(model.latent.event_shape) if name == "relax" else None
+    estimator = make_estimator(name, temperature=0.7, critic=critic)
     x = X.float()
     terms = model(x, estimator, target=x.flip(0), num_samples=2, generator=generator)
     assert terms.reconstruction.shape == terms.kl.shape == terms.value.shape == (2,)
