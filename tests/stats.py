@@ -154,17 +154,15 @@ def unbiased(
 
 
 def log_ratio_below(a: Tensor, b: Tensor) -> float:
-    """Upper end of a one-sided interval for log(var a / var b), the largest of all coordinates.
+    """Upper end of a one-sided interval for log(var a / var b), variances summed over coordinates.
 
-    Of paired replicates `(n, ...)`. The variances' influence functions give the ratio's standard
-    error.
+    Of replicates `(n, ...)`, paired or not. The variances' influence functions give the ratio's
+    standard error.
     """
-    z = float(stats.norm.isf(ALPHA))
-    spread_a, spread_b = (x - x.mean(0) for x in (a, b))
-    var_a, var_b = spread_a.square().mean(0), spread_b.square().mean(0)
-    influence = spread_a.square() / var_a - spread_b.square() / var_b
-    error = influence.std(0) / math.sqrt(len(a))
-    return float((var_a.log() - var_b.log() + z * error).max())
+    first, second = ((x - x.mean(0)).reshape(len(x), -1).square().sum(-1) for x in (a, b))
+    influence = first / first.mean() - second / second.mean()
+    error = float(stats.norm.isf(ALPHA)) * influence.std() / math.sqrt(len(a))
+    return float((first.mean() / second.mean()).log() + error)
 
 
 def integral(f: Callable[[Tensor], Tensor], *ends: float, pieces: int = 400) -> Tensor:

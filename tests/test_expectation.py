@@ -213,3 +213,19 @@ def test_our_laws_and_subclasses_that_draw_for_themselves_stay_what_they_are() -
     assert as_law(own) is own
     value = hg.expectation(lambda z: z, own, SCORE, num_samples=2)
     assert torch.equal(value, torch.ones(3))
+
+
+@pytest.mark.parametrize("estimator", [hg.GumbelSoftmax(), hg.MuProp(), hg.REBAR()])
+def test_an_f_that_fails_between_the_vertices_is_told_why(estimator: hg.Estimator) -> None:
+    q = hg.OneHotCategorical(logits=torch.zeros(4, 3, requires_grad=True))
+    with pytest.raises(ValueError, match="within the support") as caught:
+        hg.expectation(q.log_prob, q, estimator)
+    (note,) = caught.value.__notes__
+    assert note.startswith(f"{estimator.label} evaluates f between the vertices")
+    assert "ScoreFunction()" in note
+
+
+def test_another_estimators_f_fails_in_its_own_words() -> None:
+    with pytest.raises(ZeroDivisionError) as caught:
+        hg.expectation(lambda z: z / (1 // 0), bits(3).to_event(1), hg.StraightThrough())
+    assert not hasattr(caught.value, "__notes__")

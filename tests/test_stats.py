@@ -11,6 +11,7 @@ from stats import (
     event_fits,
     integral,
     law_fits,
+    log_ratio_below,
     samples_agree,
     unbiased,
 )
@@ -73,6 +74,17 @@ def test_unbiased_refuses_a_law_with_a_heavy_tail(generator: Generator) -> None:
 
     with pytest.raises(InvalidTestError, match="skewness"):
         unbiased(replicate, torch.tensor([1e-3]), generator=generator, delta=1e-3)
+
+
+def test_log_ratio(generator: Generator) -> None:
+    noise = torch.randn(20_000, 3, generator=generator)
+    spread = torch.tensor([1.0, 2.0, 0.0])
+    assert log_ratio_below(0.9 * noise * spread, noise * spread) < 0
+    assert log_ratio_below(noise, noise) == 0
+    assert log_ratio_below(1.01 * noise, noise) > 0
+    # replicates that aren't paired decide less
+    other = torch.randn(20_000, 3, generator=generator)
+    assert 0 < log_ratio_below(0.99 * other, noise) < 0.1
 
 
 def test_integral() -> None:

@@ -25,7 +25,8 @@ def expectation(
     gradient of a stochastic layer below a stochastic layer is right too.
 
     Args:
-        f: `(num_samples, *batch, *event) -> (num_samples, *batch)`.
+        f: `(n, *batch, *event) -> (n, *batch)`. n is `num_samples` at hard samples; some estimators
+            ask more than once, and about more or fewer z (`evaluations` says how many in all).
         q: the law of z: `Bernoulli`, `OneHotCategorical`, `KSubset`, `PlackettLuceSubset`,
             `to_event` of them, torch's own classes of the first two names, or any distribution with
             the methods that the estimator calls.

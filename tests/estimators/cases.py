@@ -27,7 +27,8 @@ class MeanNet(nn.Module):
         self.scale = nn.Parameter(torch.tensor(0.7, dtype=q.mean.dtype))
 
     def forward(self, mean: Tensor) -> Tensor:
-        return self.scale * mean.reshape((*self.batch_shape, -1)).sum(-1, keepdim=True)
+        parts = mean.shape[len(self.batch_shape) :].numel()
+        return self.scale * mean.reshape((*self.batch_shape, parts)).sum(-1, keepdim=True)
 
 
 class Bowl(nn.Module):
@@ -40,7 +41,7 @@ class Bowl(nn.Module):
 
     def forward(self, y: Tensor, mean: Tensor) -> Tensor:
         lead = y.shape[: y.ndim - self.event_dims]
-        away = (y - 0.3 * mean).reshape((*lead, -1))
+        away = (y - 0.3 * mean).reshape((*lead, y.shape[len(lead) :].numel()))
         return self.depth * away.square().sum(-1) + away.sum(-1)
 
 
@@ -212,7 +213,7 @@ class Probe:
         self.said: list[Tensor] = []
 
     def values(self, z: Tensor) -> Tensor:
-        flat = z.reshape((*z.shape[: z.ndim - self.event_dims], -1))
+        flat = z.reshape((*z.shape[: z.ndim - self.event_dims], len(self.weight)))
         inner = (flat * self.weight).sum(-1)
         return self.scale * inner.square() + inner
 

@@ -1,12 +1,9 @@
-"""Independent gradient estimates, side by side along the batch, and which of two is less noisy."""
+"""Independent gradient estimates, side by side along the batch."""
 
-import math
 from collections.abc import Callable
 
 import torch
 from estimators.cases import LAWS, LawCase
-from scipy import stats as scipy_stats
-from stats import ALPHA, Verdict
 from torch import Generator, Tensor
 
 import hotgrad as hg
@@ -87,17 +84,3 @@ def nested(
         return torch.cat([gradient.flatten(1) for gradient in both], -1)
 
     return replicate
-
-
-def less_noisy(first: Tensor, second: Tensor) -> Verdict:
-    """Whether the first of two sets of estimates `(n, coordinates)` has the smaller total variance.
-
-    By the upper end of the log ratio's confidence interval, from the estimates' squared distances
-    to their mean.
-    """
-    squares = [(g - g.mean(0)).square().sum(-1) for g in (first, second)]
-    relative = [s / s.mean() for s in squares]
-    log_ratio = math.log(float(squares[0].mean() / squares[1].mean()))
-    error = float((relative[0] - relative[1]).std()) / math.sqrt(len(first))
-    upper = log_ratio + float(scipy_stats.norm.isf(ALPHA)) * error
-    return Verdict(upper < 0, f"log ratio of variances {log_ratio:.3g}, at most {upper:.3g}")

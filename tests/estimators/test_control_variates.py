@@ -326,3 +326,38 @@ def test_parts_may_learn_a_temperature_each(generator: Generator) -> None:
     assert slope is not None
     assert slope.shape == (2, 1)
     assert (slope != 0).all()
+
+
+def test_one_module_may_serve_two_layers(generator: Generator) -> None:
+    """The inner one's f holds the outer one's graph, where the same temperature is at work."""
+    rebar = hg.REBAR()
+    weight = torch.tensor([[0.9, -1.2], [-0.5, 0.7]], dtype=torch.float64)
+
+    def gradient(own: Any) -> Tensor:
+        logits = torch.tensor([[0.6, -1.1]] * 4, dtype=torch.float64, requires_grad=True)
+        same = generator.clone_state()
+
+        def f(z: Tensor) -> Tensor:
+            below = hg.Bernoulli(logits=z @ weight).to_event(1)
+            return hg.expectation(
+                lambda y: (y.sum(-1) - z[..., 0]).square(), below, own, generator=same
+            )
+
+        value = hg.expectation(f, make("bits", logits), own, num_samples=2, generator=same)
+        (result,) = torch.autograd.grad(value.sum(), logits, retain_graph=True)
+        value.sum().backward()
+        return result
+
+    learning = gradient(rebar)
+    assert rebar.log_temperature.grad is not None
+    # what it learns by changes nothing in the estimate
+    torch.testing.assert_close(gradient(rebar.eval()), learning, rtol=0, atol=1e-14)
+
+
+@each
+def test_logits_may_come_from_inference_mode(estimator: str, generator: Generator) -> None:
+    with torch.inference_mode():
+        logits = torch.zeros(5, 2, dtype=torch.float64)
+    own = ESTIMATORS[estimator]()
+    hg.expectation(bent, make("bits", logits), own, generator=generator).sum().backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in own.parameters())

@@ -17,7 +17,7 @@ def test_temperatures_are_checked_when_they_are_made(cls: Any, temperature: Any)
         cls(temperature)
 
 
-@pytest.mark.parametrize("scale", [float("nan"), float("inf"), "1", None])
+@pytest.mark.parametrize("scale", [float("nan"), float("inf"), "1", None, True])
 def test_rebars_scale_is_checked_when_it_is_made(scale: Any) -> None:
     with pytest.raises(ValueError, match="scale must be a finite number, got"):
         hg.REBAR(scale=scale)
@@ -31,11 +31,28 @@ def test_relax_needs_a_critic(critic: Any) -> None:
 
 @pytest.mark.parametrize(
     ("critic", "got"),
-    [(lambda y, mean: y, r"\(4, 5, 3\)"), (lambda y, mean: y.sum(), r"\(\)")],
-    ids=["too many", "one"],
+    [
+        (lambda y, mean: y, r"\(4, 5, 3\)"),
+        (lambda y, mean: y.sum(), r"\(\)"),
+        (lambda y, mean: None, "NoneType"),
+    ],
+    ids=["too many", "one", "none"],
 )
 def test_a_critic_of_another_shape_is_refused(critic: Any, got: str) -> None:
     q = hg.Bernoulli(logits=torch.zeros(5, 3, requires_grad=True)).to_event(1)
     why = rf"critic must return shape \(4, 5\) for .* shape \(4, 5, 3\), got {got}"
     with pytest.raises(ValueError, match=why):
         hg.expectation(lambda z: z.sum(-1), q, hg.RELAX(critic), num_samples=2)
+
+
+@pytest.mark.parametrize("event_shape", [3, "3", None])
+def test_a_critics_event_shape_is_checked_when_it_is_made(event_shape: Any) -> None:
+    with pytest.raises(ValueError, match=r"event_shape must be a shape, q\.event_shape; got"):
+        hg.Critic(event_shape)
+
+
+def test_a_critic_for_other_events_is_refused() -> None:
+    q = hg.Bernoulli(logits=torch.zeros(5, 3, requires_grad=True)).to_event(1)
+    why = r"events of shape \(4,\), got .* shape \(2, 5, 3\)\. Use Critic\(q\.event_shape\)"
+    with pytest.raises(ValueError, match=why):
+        hg.expectation(lambda z: z.sum(-1), q, hg.RELAX(hg.Critic((4,))))

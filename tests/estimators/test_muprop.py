@@ -97,3 +97,20 @@ def test_a_linear_f_has_no_noise(law: str, generator: Generator) -> None:
         value = hg.expectation(f, q, estimator, generator=generator)
         gradients.append(torch.autograd.grad(value.sum(), logits)[0])
     torch.testing.assert_close(*gradients, rtol=0, atol=1e-12)
+
+
+def test_an_f_that_detaches_z_leaves_a_baseline(generator: Generator) -> None:
+    """Its tangent is level: what remains is the score function against f at the mean."""
+    logits = torch.tensor([0.4, -0.7], dtype=torch.float64, requires_grad=True)
+    scale = torch.tensor(1.5, dtype=torch.float64, requires_grad=True)
+    q = hg.Bernoulli(logits=logits).to_event(1)
+
+    def f(z: Tensor) -> Tensor:
+        return scale * z.detach().sum(-1).square()
+
+    value = hg.expectation(f, q, hg.MuProp(), generator=generator.clone_state())
+    (gradient,) = torch.autograd.grad(value, logits)
+    z = q.sample((1,), generator=generator)
+    left = (f(z) - f(q.mean)).detach()
+    (expected,) = torch.autograd.grad((left * q.log_prob(z)).sum(), logits)
+    torch.testing.assert_close(gradient, expected, rtol=0, atol=1e-14)

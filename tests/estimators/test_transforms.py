@@ -99,6 +99,33 @@ def test_compiled_whole_the_pathwise_give_the_same_numbers(
     torch.testing.assert_close(*results, rtol=1e-5, atol=1e-6)
 
 
+def evaluated_losses(logits: Tensor) -> Tensor:
+    """Of estimators that only evaluate f, made inside; one scores its law by a quadrature."""
+    bits, subsets = hg.Bernoulli(logits=logits).to_event(2), hg.PlackettLuceSubset(logits, 2)
+    pairs: list[tuple[hg.Estimator, Any]] = [
+        (hg.UnorderedSet(), bits),
+        (hg.IndeCateR(), bits),
+        (hg.ScoreFunction(), subsets.to_event(1)),
+    ]
+    return torch.stack([hg.expectation(pair, q, one, num_samples=4).mean() for one, q in pairs])
+
+
+@pytest.mark.usefixtures("compiler")
+# the nodes of a quadrature, which are constants, are traced in place of remembered
+@pytest.mark.filterwarnings("ignore:Dynamo detected a call to a .functools.lru_cache:UserWarning")
+def test_compiled_whole_the_black_box_give_the_same_numbers() -> None:
+    results = []
+    for function in (
+        evaluated_losses,
+        torch.compile(evaluated_losses, fullgraph=True, backend="eager"),
+    ):
+        logits = LAWS["OneHotCategorical.to_event(1)"].logits((5,), torch.float32)
+        torch.manual_seed(0)
+        value = function(logits)
+        results.append((value, torch.autograd.grad(value.sum(), logits)[0]))
+    torch.testing.assert_close(*results, rtol=1e-5, atol=1e-6)
+
+
 def evaluating(q: Any) -> hg.Estimator:
     """A moving average that stays: torch.func lets no function update a buffer in place."""
     return hg.ScoreFunction(moving_average_with_a_past()).eval()

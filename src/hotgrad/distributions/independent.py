@@ -82,6 +82,14 @@ class Independent(EventMixin, TorchIndependent[Distribution]):
         """A relaxed sample and its log-space twin."""
         return self.law.rsample_with_twin(sample_shape, generator=generator)
 
+    def log_prob(self, value: Tensor) -> Tensor:
+        """log p(value), summed over the event."""
+        return self._over_parts(self.law.log_prob(value))
+
+    def entropy(self) -> Tensor:
+        """In nats, summed over the parts."""
+        return self._over_parts(self.law.entropy())
+
     def log_prob_of_twin(self, twin: Tensor) -> Tensor:
         """The log-density of a relaxed sample's twin, summed over the event."""
         return self._over_parts(self.law.log_prob_of_twin(twin))

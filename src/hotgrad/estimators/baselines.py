@@ -75,7 +75,8 @@ class MovingAverage(nn.Module):
     def centre(self, values: Tensor, q: Any) -> Tensor:
         """The values less the average so far (0 at the first call)."""
         centred = values - (self.total / self.weight.clamp(min=1e-12)).to(values.dtype)
-        if self.training:
+        # an empty batch has no mean
+        if self.training and values.numel():
             with torch.no_grad():
                 self.total.lerp_(values.mean().to(self.total.dtype), 1 - self.decay)
                 self.weight.lerp_(torch.ones_like(self.weight), 1 - self.decay)

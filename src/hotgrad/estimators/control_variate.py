@@ -80,7 +80,8 @@ class REBAR(_Relaxing):
     $\eta$. Both learn, in training mode, by lowering the variance of the gradient to the logits: in
     the backward pass of your own loss, whatever its sign. Give them to the optimiser (`REBAR` is a
     module), do nothing else. With several samples, what the control variate leaves of f is taken
-    against the other samples' mean. 3 S evaluations of f, 2 S of them between the vertices.
+    against the other samples' mean. 3 S evaluations of f, 2 S of them between the vertices. Inside
+    `torch.compile` and `torch.func` it doesn't learn.
 
     On `PlackettLuceSubset` y is `relax_top_k` of the scores, and y' is drawn given the order.
 
@@ -113,7 +114,8 @@ class REBAR(_Relaxing):
 
     def __init__(self, temperature: float | Tensor = 0.5, scale: float = 1.0) -> None:
         super().__init__(temperature)
-        if not isinstance(scale, (int, float)) or not math.isfinite(scale):
+        number = isinstance(scale, (int, float)) and not isinstance(scale, bool)
+        if not number or not math.isfinite(scale):
             raise ValueError(f"scale must be a finite number, got {scale!r}.")
         self.scale = nn.Parameter(torch.tensor(float(scale)))
 
@@ -133,7 +135,7 @@ class RELAX(_Relaxing):
     lowering the variance of the gradient to the logits: in the backward pass of your own loss,
     whatever its sign. Give its parameters to the optimiser (`RELAX` is a module), do nothing else.
     Until it has learnt something it is as noisy as `ScoreFunction`, with several samples as with
-    `LeaveOneOut`. S evaluations of f.
+    `LeaveOneOut`. S evaluations of f. Inside `torch.compile` and `torch.func` it doesn't learn.
 
     Args:
         critic: `critic(y, mean) -> (samples, *batch)` for relaxed samples y `(samples, *batch,
@@ -156,8 +158,7 @@ class RELAX(_Relaxing):
         True
 
     Reference: Backpropagation through the Void: Optimizing Control Variates for Black-box Gradient
-    Estimation (Grathwohl, Choi, Wu, Roeder, Duvenaud, 2018), Eq. 9,
-    https://arxiv.org/abs/1711.00123
+    Estimation (Grathwohl, Choi, Wu, Roeder, Duvenaud, 2018), https://arxiv.org/abs/1711.00123
     """
 
     relaxes_f = False
@@ -178,10 +179,11 @@ class RELAX(_Relaxing):
     def _control(self, f: Function, relaxed: Tensor, q: Any) -> Tensor:
         said = self.critic(relaxed, q.mean.detach().expand_as(relaxed))
         expected = relaxed.shape[: relaxed.ndim - len(q.event_shape)]
-        if said.shape != expected:
+        got = tuple(said.shape) if isinstance(said, Tensor) else type(said).__name__
+        if got != tuple(expected):
             raise ValueError(
                 f"The critic must return shape {tuple(expected)} for relaxed samples of shape "
-                f"{tuple(relaxed.shape)}, got {tuple(said.shape)}."
+                f"{tuple(relaxed.shape)}, got {got}."
             )
         return said
 
@@ -192,7 +194,8 @@ def _descend(value: Tensor, gradient: Tensor, parameters: list[nn.Parameter]) ->
     The gradient's mean is fixed, so the slope of its square is that of its variance.
     """
     square = gradient.to(torch.promote_types(gradient.dtype, torch.float32)).square().sum()
-    slopes = torch.autograd.grad(square, parameters, allow_unused=True)
+    # f may hold the graph of an outer expectation by the same module, which is still needed
+    slopes = torch.autograd.grad(square, parameters, allow_unused=True, retain_graph=True)
     # f's second derivative may be infinite where its first isn't: nothing is learnt from that
     pairs = [
         (p, torch.where(s.isfinite().all(), s, 0.0))
@@ -217,5 +220,6 @@ class _Descend(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, upstream: Tensor) -> tuple[Any, ...]:
-        size = upstream.abs().mean()
+        # a mean that is 0, and not NaN, for an empty batch
+        size = upstream.abs().sum() / max(upstream.numel(), 1)
         return upstream, None, *(slope * size.to(slope.dtype) for slope in ctx.slopes)

@@ -88,9 +88,19 @@ def checked(
         check_values: raises if the values aren't right.
     """
     differentiates = getattr(estimator, "differentiates_f", False)
+    relaxes = getattr(estimator, "relaxes_f", False)
 
     def checked_f(z: Tensor) -> Tensor:
-        values = f(z)
+        try:
+            values = f(z)
+        except Exception as error:
+            if relaxes:
+                error.add_note(
+                    f"{label_of(estimator)} evaluates {name} between the vertices, where z isn't 0 "
+                    f"and 1. If {name} can't take that, use an estimator that stays at hard "
+                    "samples, such as ScoreFunction() or StraightThrough()."
+                )
+            raise
         expected = z.shape[: z.ndim - len(q.event_shape)]
         if not isinstance(values, Tensor):
             raise ValueError(

@@ -40,12 +40,16 @@ def pullback(
         outputs, pull, rest = results
         return outputs, lambda cotangents: pull(tuple(cotangents))[0], rest
     with torch.enable_grad():
-        leaf = point.detach().requires_grad_()
+        # made in inference mode, it can't require a gradient outside of it
+        leaf = (point.clone() if point.is_inference() else point.detach()).requires_grad_()
         outputs, rest = function(leaf)
 
     def gradient(cotangents: Sequence[Tensor]) -> Tensor:
-        (total,) = torch.autograd.grad(outputs, leaf, cotangents, create_graph=create_graph)
-        return total
+        (total,) = torch.autograd.grad(
+            outputs, leaf, cotangents, create_graph=create_graph, allow_unused=True
+        )
+        # as vjp has it, where the outputs don't depend on the point
+        return torch.zeros_like(leaf) if total is None else total
 
     return outputs, gradient, rest
 

@@ -35,7 +35,7 @@ class MuProp(Estimator, nn.Module):
         tensor([-0.6667, -0.3333,  1.0000])
 
     Reference: MuProp: Unbiased Backpropagation for Stochastic Neural Networks (Gu, Levine,
-    Sutskever, Mnih, 2016), Eq. 6, https://arxiv.org/abs/1511.05176
+    Sutskever, Mnih, 2016), https://arxiv.org/abs/1511.05176
     """
 
     unbiased = True

@@ -89,7 +89,6 @@ class UnorderedSet(Estimator):
         score = (of_scores * q.log_prob(drawn.z)).sum(0)
         return (mean + (score - score.detach())).to(values.dtype)
 
-    @torch.no_grad()
     def draw(
         self, q: Any, num_samples: int, *, generator: torch.Generator | None = None
     ) -> DistinctStates:
@@ -97,29 +96,31 @@ class UnorderedSet(Estimator):
 
         Where fewer are possible than `num_samples`, all are drawn.
         """
-        parts = Parts(q, self.budget)
-        width = _width(parts, num_samples)
-        log_probs = parts.log_probs().flatten(1, -2) if q.batch_shape else parts.log_probs()
-        # parts first, states last
-        log_probs = log_probs.movedim(0, -1).movedim(-2, 0).contiguous()
-        noise = ops.draw_gumbel(
-            (*log_probs.shape[:-1], width, parts.num_states),
-            dtype=log_probs.dtype,
-            device=log_probs.device,
-            generator=generator,
-        )
-        arrivals = ops.first_arrivals(log_probs, noise)
-        # the first to arrive is never an empty place
-        empty = arrivals.log_probs == -torch.inf
-        choices = torch.where(empty, arrivals.choices[..., :1], arrivals.choices)
-        z = parts.joined(
-            choices.movedim(0, -1).movedim(-2, 0).reshape(width, *q.batch_shape, parts.count)
-        )
-        return DistinctStates(
-            z,
-            arrivals.log_probs.reshape(*q.batch_shape, width),
-            arrivals.log_rest.reshape(q.batch_shape),
-        )
+        # not a decorator, which the compiler can't trace on a method
+        with torch.no_grad():
+            parts = Parts(q, self.budget)
+            width = _width(parts, num_samples)
+            log_probs = parts.log_probs().flatten(1, -2) if q.batch_shape else parts.log_probs()
+            # parts first, states last
+            log_probs = log_probs.movedim(0, -1).movedim(-2, 0).contiguous()
+            noise = ops.draw_gumbel(
+                (*log_probs.shape[:-1], width, parts.num_states),
+                dtype=log_probs.dtype,
+                device=log_probs.device,
+                generator=generator,
+            )
+            arrivals = ops.first_arrivals(log_probs, noise)
+            # the first to arrive is never an empty place
+            empty = arrivals.log_probs == -torch.inf
+            choices = torch.where(empty, arrivals.choices[..., :1], arrivals.choices)
+            z = parts.joined(
+                choices.movedim(0, -1).movedim(-2, 0).reshape(width, *q.batch_shape, parts.count)
+            )
+            return DistinctStates(
+                z,
+                arrivals.log_probs.reshape(*q.batch_shape, width),
+                arrivals.log_rest.reshape(q.batch_shape),
+            )
 
 
 def _width(parts: Parts, num_samples: int) -> int:

@@ -59,7 +59,7 @@ def tilt(scores: Tensor, k: int) -> Tensor:
     """
     readable = checks.values_readable(scores) and scores.device.type == "cpu"
     lowest, highest = scores.amin(0), scores.amax(0)
-    if readable and bool(lowest.amin() > -torch.inf):
+    if readable and bool((lowest > -torch.inf).all()):
         mean = scores.mean(0)
         count = torch.full_like(mean, len(scores))
     else:

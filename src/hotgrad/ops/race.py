@@ -43,7 +43,8 @@ def log_prob_of_set(logits: Tensor, chosen: Tensor, k: int) -> Tensor:
     """
     logits, chosen = torch.broadcast_tensors(logits, chosen > 0.5)
     race = SetRace(logits, chosen, k)
-    low, high = race.window()
+    with torch.no_grad():
+        low, high = race.window()
     nodes, weights = gauss_legendre(NODES[logits.dtype], logits)
     half = (high - low) / 2
     # nodes first, so that the items stay last
@@ -112,9 +113,11 @@ class SetRace:
         arrived = log_arrived(self.member_rates + clock.unsqueeze(-1)).sum(-1)
         return clock - clock.exp() + arrived
 
-    @torch.no_grad()
     def window(self) -> tuple[Tensor, Tensor]:
-        """Where the density is not negligible: it is log-concave, with one peak."""
+        """Where the density is not negligible: it is log-concave, with one peak.
+
+        To be called without gradients; as a decorator of a method the compiler can't trace that.
+        """
         members = self.member_rates.isfinite().sum(-1)
         zero = self.log_rates.new_zeros(self.log_rates.shape[:-1])
         folds = E_FOLDS[zero.dtype]

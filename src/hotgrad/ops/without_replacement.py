@@ -55,7 +55,7 @@ def first_arrivals(log_probs: Tensor, noise: Tensor) -> Arrivals:
     log_probs = log_probs.unsqueeze(-2)
     lateness = log_lateness(log_probs, noise)
     # the root alone, at time 0: how late its first arrival is has no say in the order
-    prefix = torch.full_like(noise[0, ..., 0], -torch.inf)
+    prefix = noise.new_full(noise.shape[1:-1], -torch.inf)
     prefix[..., 0] = 0.0
     time = -prefix
     levels, kept = [], []
@@ -66,6 +66,10 @@ def first_arrivals(log_probs: Tensor, noise: Tensor) -> Arrivals:
         prefix = log_prob.gather(-1, index)
         levels.append(log_prob)
         kept.append(index)
+    if not kept:
+        # one joint state, that of no parts
+        nothing = prefix.new_full(prefix.shape[:-1], -torch.inf)
+        return Arrivals(prefix.new_zeros((0, *prefix.shape), dtype=torch.int64), prefix, nothing)
     indices = torch.stack(kept)
     dropped = torch.stack(levels).scatter(-1, indices, -torch.inf)
     # one minus the set's probability would cancel

@@ -52,7 +52,7 @@ def importance_weighted_bound(
     total = torch.full(x.shape[:1], -torch.inf, dtype=x.dtype, device=x.device)
     for start in range(0, num_samples, chunk):
         z = q.sample((min(chunk, num_samples - start),), generator=generator)
-        log_weight = model.log_likelihood(x, z) + prior.log_prob(z) - q.log_prob(z)  # type: ignore[no-untyped-call]
+        log_weight = model.log_likelihood(x, z) + prior.log_prob(z) - q.log_prob(z)
         total = torch.logaddexp(total, log_weight.logsumexp(0))
     return total - math.log(num_samples)
 
