@@ -13,7 +13,13 @@ from hotgrad.estimators.gumbel_straight_through import (
 )
 from hotgrad.estimators.independent_parts import IndeCateR
 from hotgrad.estimators.muprop import MuProp
-from hotgrad.estimators.named import ESTIMATORS, at_temperature, has_temperature, make_estimator
+from hotgrad.estimators.named import (
+    ESTIMATORS,
+    at_temperature,
+    has_baseline,
+    has_temperature,
+    make_estimator,
+)
 from hotgrad.estimators.perturb_and_map import IMLE, PerturbedMAP
 from hotgrad.estimators.relaxed import GumbelSoftmax, RelaxedTopK
 from hotgrad.estimators.score_function import ScoreFunction
@@ -50,6 +56,7 @@ __all__ = [
     "StraightThroughGumbelSoftmax",
     "UnorderedSet",
     "at_temperature",
+    "has_baseline",
     "has_temperature",
     "make_estimator",
     "missing_methods",

@@ -45,6 +45,9 @@ ESTIMATORS: dict[str, type[Estimator]] = {
 }
 
 
+WITH_BASELINE = (ScoreFunction, MuProp)
+
+
 def make_estimator(
     name: str,
     *,
@@ -66,7 +69,7 @@ def make_estimator(
     """
     check_choice("estimator", name, ESTIMATORS)
     cls = ESTIMATORS[name]
-    if baseline is not None and cls not in (ScoreFunction, MuProp):
+    if baseline is not None and not has_baseline(cls):
         raise ValueError(f"{name} has no baseline; only score-function and muprop do.")
     if (critic is not None) != (cls is RELAX):
         raise ValueError(
@@ -74,7 +77,7 @@ def make_estimator(
             if cls is RELAX
             else f"{name} has no critic; only relax does."
         )
-    if cls is ScoreFunction or cls is MuProp:
+    if issubclass(cls, WITH_BASELINE):
         return cls(baseline)
     if critic is not None:
         return RELAX(critic, temperature)
@@ -91,3 +94,8 @@ def at_temperature(estimator: Estimator, temperature: float) -> Estimator:
 def has_temperature(cls: type[Estimator]) -> bool:
     """Whether the estimator is a configuration with a temperature."""
     return "temperature" in getattr(cls, "__dataclass_fields__", {})
+
+
+def has_baseline(cls: type[Estimator]) -> bool:
+    """Whether the estimator is made with a baseline."""
+    return issubclass(cls, WITH_BASELINE)

@@ -12,6 +12,7 @@ from hotgrad.estimators import (
     LeaveOneOut,
     MovingAverage,
     NoBaseline,
+    has_baseline,
     missing_methods,
 )
 from hotgrad.estimators.score_function import Baseline
@@ -30,8 +31,7 @@ BASELINES: dict[str, type[Baseline]] = {
     "moving-average": MovingAverage,
     "learned": Learned,
 }
-BASED = ("score-function", "muprop")
-"""The estimators that have a baseline."""
+"""By the names that a configuration gives them."""
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "latent": tuple(LAWS),
@@ -168,7 +168,7 @@ class Config:
         """Refuse a number of samples that the estimator can't take."""
         needs: Any = ESTIMATORS[self.estimator]
         who, instead, paired = f"estimator={self.estimator}", "", needs.paired
-        if self.estimator in BASED:
+        if has_baseline(needs):
             needs = BASELINES[self.baseline]
             who += f" with baseline={self.baseline}"
             instead = " or another baseline, such as moving-average"

@@ -3,9 +3,17 @@
 import torch
 from torch import Tensor, nn
 
-from hotgrad.estimators import Critic, Estimator, Learned, at_temperature, make_estimator
+from hotgrad.estimators import (
+    ESTIMATORS,
+    Critic,
+    Estimator,
+    Learned,
+    at_temperature,
+    has_baseline,
+    make_estimator,
+)
 from hotgrad.estimators.score_function import Baseline
-from hotgrad.vae.config import BASED, BASELINES, Config
+from hotgrad.vae.config import BASELINES, Config
 from hotgrad.vae.model import VAE, build_model
 
 
@@ -64,7 +72,9 @@ def _build_estimator(config: Config, model: VAE) -> Estimator:
         return make_estimator(
             config.estimator,
             temperature=config.temperature,
-            baseline=_baseline(config, model) if config.estimator in BASED else None,
+            baseline=_baseline(config, model)
+            if has_baseline(ESTIMATORS[config.estimator])
+            else None,
             critic=Critic(model.latent.event_shape) if config.estimator == "relax" else None,
         )
 
