@@ -15,7 +15,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from hotgrad.files import written_whole
+from hotgrad.files import check_folder, written_whole
 
 INK, MUTED, GRID, PAPER = "#1b2333", "#667085", "#e7e5e0", "#ffffff"
 TRAIN, VALID = "#2f6db5", "#e0592a"
@@ -72,9 +72,6 @@ def save(figure: Figure, path: str | os.PathLike[str]) -> None:
         ValueError: the folder doesn't exist.
     """
     path = Path(path)
-    if not path.parent.is_dir():
-        raise ValueError(
-            f"can't write {path}: {path.parent} is no folder. Expected one that exists; make it."
-        )
+    check_folder(path)
     with written_whole(path) as draft:
         figure.savefig(draft, format="png", dpi=DPI)

@@ -34,6 +34,18 @@ def written_whole(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def check_folder(path: Path) -> None:
+    """Refuse a path in a folder that doesn't exist.
+
+    Raises:
+        ValueError: there is none.
+    """
+    if not path.parent.is_dir():
+        raise ValueError(
+            f"can't write {path}: {path.parent} is no folder. Expected one that exists; make it."
+        )
+
+
 def temporary_path(path: Path) -> Path:
     """A new hidden name beside a path, with its suffix."""
     return path.with_name(f".{path.stem}-{uuid.uuid4().hex}{path.suffix}")

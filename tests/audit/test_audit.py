@@ -157,8 +157,10 @@ class TestNothingElseChanges:
     def test_it_runs_where_gradients_are_switched_off(self) -> None:
         with torch.no_grad():
             off = hg.audit(cubic, bits(), SOME, replicates=40, generator=seeded())
+        with torch.inference_mode():
+            inferring = hg.audit(cubic, bits(), SOME, replicates=40, generator=seeded())
         on = hg.audit(cubic, bits(), SOME, replicates=40, generator=seeded())
-        assert figures(off) == figures(on)
+        assert figures(off) == figures(on) == figures(inferring)
 
 
 class TestLearning:

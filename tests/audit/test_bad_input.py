@@ -79,7 +79,7 @@ class TestEstimatorsThatCantServe:
         assert ("StraightThrough" in found.refused) == (straight is not None)
         assert row_of(found, "DisARM")["bias"] < 0.5
         assert found.best() in THREE[1 if straight is None else 2 :]
-        assert "GumbelSoftmax: " in str(found)
+        assert "GumbelSoftmax" in str(found).partition("Not measured:")[2]
 
     def test_a_law_without_the_methods_is_a_reason(self) -> None:
         q = hg.KSubset(torch.tensor([0.3, -0.2, 0.5, 0.1]), 2)
@@ -108,12 +108,32 @@ class TestEstimatorsThatCantServe:
         assert found.refused == {"Exact": "more states than its budget of 4"}
 
     def test_all_may_be_refused(self) -> None:
-        found = audit(looked_up, estimators=[hg.StraightThrough()])
+        found = audit(looked_up, estimators=[hg.StraightThrough(), hg.ReinMax()])
         assert not found.rows
-        assert found.verdict.startswith("No verdict")
+        assert found.verdict == "No verdict: no estimator could be measured."
+        # no table without rows, and a reason that several share is said once
+        assert "bias" not in str(found)
+        assert str(found).count("differentiates f, but") == 1
+        assert "  StraightThrough, ReinMax: differentiates f" in str(found)
         with pytest.raises(ValueError, match="No estimator is best"):
             found.best()
         assert "No verdict" in str(found)
+
+    def test_one_that_takes_the_mean_over_the_batch(self) -> None:
+        """Right without a batch, where replicates must not be taken for one."""
+
+        class Mean:
+            def surrogate(self, f: Any, q: Any, num_samples: int, generator: Any) -> Tensor:
+                return hg.expectation(f, q, hg.DisARM(), num_samples=2, generator=generator).mean()
+
+        found = audit(cubic, estimators=[Mean()])
+        assert found.rows[0]["bias_low"] == 0
+        assert found.rows[0]["variance"] > 0.1
+        found = audit(cubic, bits(3, 5), [Mean()])
+        assert found.refused == {
+            "Mean": "its surrogate must be a tensor of one value for each batch element, shape "
+            "(5,); got ()"
+        }
 
     def test_an_f_whose_gradient_never_reaches_z_is_noted(self) -> None:
         class Masked(nn.Module):
@@ -169,6 +189,12 @@ class TestZeroGradient:
             assert math.isfinite(row["absolute_error_at_budget"])
         assert "since the exact gradient is zero" in " ".join(str(found).split())
 
+    def test_a_single_state_has_none_but_rounding(self) -> None:
+        q = hg.KSubset(torch.linspace(-1, 1, 6), 6)
+        found = audit(lambda z: (z @ torch.arange(6.0) - 5).abs(), q, [hg.StraightThrough()])
+        assert found.reference["norm"] == 0
+        assert found.reference["text"] == "summed over all 1 state; it is zero"
+
     def test_the_verdict_is_absolute_too(self) -> None:
         q = hg.Bernoulli(logits=torch.zeros(4)).to_event(1)
         found = audit(lambda z: (1 - 2 * z).prod(-1), q, [hg.DisARM(), hg.ScoreFunction()])
@@ -222,6 +248,7 @@ class TestFunction:
         ({"evaluations": 1.5}, "evaluations must be an integer"),
         ({"budget": 0}, "budget must be an integer"),
         ({"temperatures": (0.5, 0.0)}, "temperature must be positive"),
+        ({"temperatures": 0.5}, "temperatures must be a sequence such as"),
         ({"estimators": []}, "estimators is empty"),
         ({"estimators": {}}, "estimators is empty"),
         ({"estimators": "disarm"}, "must be a sequence of estimator objects, or a dict"),
@@ -238,6 +265,11 @@ def test_arguments_are_checked(options: dict[str, Any], message: str) -> None:
     rest = {k: v for k, v in options.items() if k not in ("q", "estimators")}
     with pytest.raises(ValueError, match=message):
         hg.audit(cubic, q, estimators, **rest)
+
+
+def test_f_must_be_a_function() -> None:
+    with pytest.raises(ValueError, match="f must be a function of z, got None"):
+        audit(None)
 
 
 def test_a_law_without_logits_is_named() -> None:

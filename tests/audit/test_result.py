@@ -15,6 +15,11 @@ from torch import Generator
 import hotgrad as hg
 from hotgrad.audit.table import percent, significant
 
+
+def linear(z: torch.Tensor) -> torch.Tensor:
+    return z.sum(-1)
+
+
 ESTIMATORS = (
     hg.GumbelSoftmax(),
     hg.StraightThrough(),
@@ -79,6 +84,23 @@ class TestRows:
             ("IMLE(step=3.0) #2", None),
         ]
 
+    def test_other_settings_are_another_name_at_every_temperature(self) -> None:
+        estimators = [hg.GumbelRao(0.1, num_inner=2), hg.GumbelRao(0.5)]
+        found = hg.audit(cubic, bits(), estimators, replicates=20, generator=Generator())
+        names = {(row["estimator"], row["temperature"]) for row in found.rows}
+        assert names == {("GumbelRao(num_inner=2)", 0.1), ("GumbelRao", 0.5)}
+
+    def test_each_temperature_is_measured_once(self) -> None:
+        found = hg.audit(
+            cubic,
+            bits(),
+            [hg.GumbelSoftmax(0.5), hg.GumbelSoftmax(1.0)],
+            temperatures=torch.tensor([2.0, 4.0, 2.0]),
+            replicates=20,
+            generator=Generator(),
+        )
+        assert sorted(row["temperature"] for row in found.rows) == [2.0, 4.0]
+
     def test_every_estimator_is_measured_or_refused_by_default(self) -> None:
         q = hg.OneHotCategorical(logits=torch.tensor([0.2, -0.4, 0.1]))
         found = hg.audit(
@@ -133,6 +155,22 @@ class TestVerdict:
         found = hg.audit(cubic, bits(3), [hg.DisARM()], replicates=20, generator=Generator())
         assert "nothing else was measured" in found.verdict
 
+    def test_what_comes_to_the_same_errs_no_more(self) -> None:
+        """The slope of f is the same at 0 and 1, but isn't the difference: bias without noise."""
+
+        def f(z: torch.Tensor) -> torch.Tensor:
+            return (z + 0.1 * (2 * math.pi * z).sin()).sum(-1)
+
+        pair = {"one": hg.StraightThrough(), "other": hg.StraightThrough()}
+        found = hg.audit(f, bits(), pair, replicates=20, generator=Generator())
+        assert found.verdict.endswith(" % of the gradient; other errs no more.")
+        found = hg.audit(linear, bits(), pair, replicates=20, generator=Generator())
+        assert found.verdict.endswith("one has no error but rounding; other errs no more.")
+        pair = {"all": hg.Exact(), "straight": hg.StraightThrough()}
+        found = hg.audit(linear, bits(1), pair, replicates=20, generator=Generator())
+        assert "; next" not in found.verdict
+        assert found.verdict.endswith(" errs no more.")
+
     def test_none_can_be_paid(self) -> None:
         found = hg.audit(
             cubic, bits(3), [hg.REBAR()], evaluations=2, replicates=20, generator=Generator()
@@ -159,6 +197,12 @@ class TestText:
         first = next(row for row in found.rows if row["estimator"] == "GumbelSoftmax")
         assert line.split()[1] == f"{first['temperature']:g}"
         assert line.split()[-1] == percent(first["error_at_budget"])
+
+    def test_it_fits_a_narrow_terminal(
+        self, found: hg.Audit, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("COLUMNS", "80")
+        assert max(map(len, str(found).splitlines())) <= 80
 
     def test_long_names_are_cut(self) -> None:
         found = hg.audit(
@@ -197,6 +241,11 @@ class TestFiles:
         assert record["verdict"] == found.verdict
         assert (record["num_samples"], record["replicates"], record["evaluations"]) == (1, 1000, 4)
         assert [path.name] == [file.name for file in tmp_path.iterdir()]
+
+    def test_a_folder_that_is_missing_is_named(self, found: hg.Audit, tmp_path: Path) -> None:
+        for write in (found.save, found.plot):
+            with pytest.raises(ValueError, match="absent is no folder"):
+                write(tmp_path / "absent" / "audit")
 
     def test_figures_that_are_missing_are_null(self, tmp_path: Path) -> None:
         found = hg.audit(lambda z: z.sum(-1).sqrt(), bits(), [hg.StraightThrough()])

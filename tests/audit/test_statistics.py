@@ -186,6 +186,22 @@ def test_an_estimate_below_zero_leaves_room_for_a_bias() -> None:
     assert high > 0.1
 
 
+def test_sparse_gradients_that_never_meet_are_noisy(generator: Generator) -> None:
+    """Each is 1 or -1 in one coordinate of many, so the groups' means are at right angles."""
+    size = 400
+
+    def draw(generator: Generator) -> Measured:
+        gradients = torch.zeros(GROUPS, size, dtype=torch.float64)
+        where = torch.randperm(size, generator=generator)[:GROUPS]
+        signs = torch.randint(2, (GROUPS,), generator=generator).double() * 2 - 1
+        gradients[torch.arange(GROUPS), where] = signs
+        return measured(gradients, torch.zeros(size, dtype=torch.float64))
+
+    held, seen = coverage(draw, 0.0, generator)
+    assert (held, seen) == (TIMES, 0)
+    assert draw(generator).bias_interval()[1] > 0.05
+
+
 def test_deviation_of_the_log_ratio_is_the_one_that_repetition_shows(generator: Generator) -> None:
     logs, claimed = [], []
     for _ in range(TIMES):

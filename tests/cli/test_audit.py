@@ -38,6 +38,18 @@ MINE = """
     def ready():
         return subset(n=4, k=2)
 
+    def talks():
+        def f(z):
+            print("asked")
+            return z.sum(-1)
+        print("made")
+        return f, q()
+
+    def wrong_value():
+        def f(z):
+            raise ValueError("no such row")
+        return f, q()
+
     def fails():
         raise RuntimeError("the data are gone\\nsecond line")
 
@@ -217,6 +229,15 @@ def test_a_problem_of_ones_own(mine: str, capsys: pytest.CaptureFixture[str]) ->
     assert stdout(capsys, f"{mine}:ready", *FAST, *FEW).startswith("subset: ")
 
 
+def test_what_a_users_function_prints_is_not_json(
+    mine: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["audit", f"{mine}:talks", *FAST, *FEW, "--json"]) == 0
+    captured = capsys.readouterr()
+    assert json.loads(captured.out)["problem"] == "talks"
+    assert captured.err.startswith("made\nasked\n")
+
+
 def test_an_f_that_takes_hard_samples_alone(mine: str, capsys: pytest.CaptureFixture[str]) -> None:
     chosen = ["--estimators", "gumbel-softmax,disarm", "--temperatures", "1"]
     record = json.loads(stdout(capsys, f"{mine}:hard_alone", *FAST, *chosen, "--json"))
@@ -342,8 +363,8 @@ def test_exactness_needs_no_samples() -> None:
         (["subset", "--temperatures", "hot"], "numbers with commas between, such as 0.1,0.5,1"),
         (["subset", "--temperatures", "0"], "a temperature must be positive and finite"),
         (["subset", "--num-samples", "0"], "--num-samples must be an integer of at least 1"),
-        (["subset", "--replicates", "3"], "replicates must be an integer of at least 20, got 3"),
-        (["subset", "--evaluations", "0"], "evaluations must be an integer of at least 1"),
+        (["subset", "--replicates", "3"], "--replicates must be an integer of at least 20, got 3"),
+        (["subset", "--evaluations", "0"], "--evaluations must be an integer of at least 1"),
         (["subset", "--budget", "0"], "budget must be an integer of at least 1"),
         (["subset", "--seed", "-1"], "--seed"),
     ],
@@ -361,7 +382,11 @@ def test_bad_options(
     [
         ("agre", "has no function agre. Did you mean agree?"),
         ("three", ":three is an int, not a function"),
-        ("fails", ":fails() failed: RuntimeError: the data are gone. It takes nothing and"),
+        ("fails", ":fails() failed: RuntimeError: the data are gone (problems_of_a_user.py, line"),
+        (
+            "wrong_value",
+            "wrong_value's f failed: ValueError: no such row (problems_of_a_user.py, line",
+        ),
         ("number", ":number() returned an int. It takes nothing and returns (f, q)"),
         ("triple", ":triple() returned a tuple of 3."),
         ("swapped", ":swapped() returned (an Independent, a function)."),
@@ -384,7 +409,11 @@ def test_bad_problems_of_ones_own(
         ("absent_module", None, "There is no module absent_module: neither absent_module.py in"),
         ("broken_module", "import not_there_at_all", "No module named 'not_there_at_all'"),
         ("cut_module", "def problem(:", "cut_module can't be imported: SyntaxError"),
-        ("failing_module", "1 / 0", "ZeroDivisionError: division by zero"),
+        (
+            "failing_module",
+            "1 / 0",
+            "ZeroDivisionError: division by zero (failing_module.py, line 1).",
+        ),
     ],
 )
 def test_bad_modules(

@@ -15,19 +15,15 @@ from hotgrad.estimators import (
     Critic,
     Exact,
     LeaveOneOut,
-    MuProp,
     NoBaseline,
-    ScoreFunction,
     at_temperature,
+    has_baseline,
     has_temperature,
 )
 from hotgrad.estimators.base import label_of
 
 TEMPERATURES = (0.1, 0.3, 1.0, 3.0)
 """Where those with a temperature are measured unless told otherwise."""
-
-WITH_BASELINE: tuple[Any, ...] = (ScoreFunction, MuProp)
-"""Those that take a baseline."""
 
 Given = Sequence[Any] | Mapping[str, Any]
 
@@ -102,13 +98,14 @@ def find_candidates(
         variants = [at_temperature(estimator, t) for t in temperatures or ()] if fits else []
         for variant in variants or [estimator]:
             candidates.append(Candidate(name, variant, _fitting(variant, num_samples)))
-    return candidates
+    # at the same temperatures, an estimator that was given at several is one
+    return list({(each.name, each.temperature): each for each in candidates}.values())
 
 
 def _all(q: Any, budget: int, seeds: Seeds) -> Iterator[Any]:
     classes: list[Any] = list(ESTIMATORS.values())
     for cls in classes:
-        if cls in WITH_BASELINE:
+        if has_baseline(cls):
             yield from (cls(LeaveOneOut()), cls(NoBaseline()))
         elif cls is RELAX:
             yield _relax(q, seeds)
@@ -135,34 +132,31 @@ def _named(given: Given) -> Iterator[tuple[str, Any]]:
             "estimators must be a sequence of estimator objects, or a dict from names to them, "
             f"got {given!r}."
         )
-    taken: set[tuple[str, Any]] = set()
     for estimator in given:
         _check(estimator, given)
-        for name in _names(estimator):
-            key = (name, Candidate(name, estimator, 1).temperature)
-            if key not in taken:
-                break
-        taken.add(key)
-        yield name, estimator
+    made = [(label_of(estimator), _settings(estimator)) for estimator in given]
+    taken: set[tuple[str, Any]] = set()
+    for estimator, (label, settings) in zip(given, made, strict=True):
+        others = {its for name, its in made if name == label} - {settings}
+        name = f"{label}({settings})" if settings and others else label
+        number, temperature = 1, Candidate(name, estimator, 1).temperature
+        numbered = name
+        while (numbered, temperature) in taken:
+            number += 1
+            numbered = f"{name} #{number}"
+        taken.add((numbered, temperature))
+        yield numbered, estimator
 
 
-def _names(estimator: Any) -> Iterator[str]:
-    """Its label, then with what it was made with, then numbered."""
-    label = label_of(estimator)
-    yield label
-    if dataclasses.is_dataclass(estimator):
-        made = ", ".join(
-            f"{field.name}={getattr(estimator, field.name)!r}"
-            for field in dataclasses.fields(estimator)
-            if field.name != "temperature" and getattr(estimator, field.name) != field.default
-        )
-        if made:
-            label = f"{label}({made})"
-            yield label
-    number = 2
-    while True:
-        yield f"{label} #{number}"
-        number += 1
+def _settings(estimator: Any) -> str:
+    """What it was made with, but for its temperature and defaults."""
+    if not dataclasses.is_dataclass(estimator):
+        return ""
+    return ", ".join(
+        f"{field.name}={getattr(estimator, field.name)!r}"
+        for field in dataclasses.fields(estimator)
+        if field.name != "temperature" and getattr(estimator, field.name) != field.default
+    )
 
 
 def _check(estimator: Any, given: Given) -> None:

@@ -69,6 +69,7 @@ def _sum_over(problem: Replicates, states: Tensor, progress: Callable[[float], N
     q, dtype = problem.q, problem.logits.dtype
     leaf = problem.logits.to(torch.float64).requires_grad_()
     total, rounding = torch.zeros_like(leaf), torch.zeros_like(leaf)
+    sizes = leaf.new_zeros(q.batch_shape)
     rows = min(MAX_ELEMENTS // max(problem.size, 1), MAX_ROWS // max(q.batch_shape.numel(), 1))
     generator = torch.Generator().manual_seed(0)
     done = 0
@@ -84,6 +85,7 @@ def _sum_over(problem: Replicates, states: Tensor, progress: Callable[[float], N
         for sums, terms in ((total, weighed), (rounding, weighed * signs)):
             (slope,) = torch.autograd.grad(terms.sum(), leaf, retain_graph=sums is total)
             sums += slope
+        sizes += weighed.detach().abs().sum(0)
         eps = torch.finfo(values.dtype).eps
         done += len(block)
         progress(done / len(states))
@@ -91,8 +93,9 @@ def _sum_over(problem: Replicates, states: Tensor, progress: Callable[[float], N
         gradient=total.flatten(),
         spread=total.new_zeros((0, problem.size)),
         square_error=0.0,
-        # as if the last digit of each value of f were a coin's
-        rounding=eps * float(rounding.norm()),
+        # as if the last digit of each value of f were a coin's, and each score's its own
+        rounding=eps * float(rounding.norm())
+        + torch.finfo(torch.float64).eps * float(sizes.norm()),
         evaluations=len(states),
         states=len(states),
         milliseconds=1000 * (time.perf_counter() - begin),

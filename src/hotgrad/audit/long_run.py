@@ -13,12 +13,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from hotgrad.audit.candidates import WITH_BASELINE
 from hotgrad.audit.reference import Reference
 from hotgrad.audit.replicates import MAX_ELEMENTS, Replicates, evaluations_of
 from hotgrad.audit.seeds import Seeds
 from hotgrad.audit.statistics import GROUPS, Tally
-from hotgrad.estimators import ESTIMATORS, RELAX, Exact, LeaveOneOut, missing_methods
+from hotgrad.estimators import (
+    ESTIMATORS,
+    RELAX,
+    Exact,
+    LeaveOneOut,
+    has_baseline,
+    missing_methods,
+)
 from hotgrad.estimators.base import label_of
 
 TARGET = 0.005
@@ -116,7 +122,7 @@ def _pilots(problem: Replicates, seeds: Seeds) -> Iterator[Pilot]:
         missing = missing_methods(cls, getattr(problem.q, "law", problem.q))
         if missing or not cls.unbiased or cls in (Exact, RELAX):
             continue
-        estimator: Any = cls(LeaveOneOut()) if cls in WITH_BASELINE else cls()
+        estimator: Any = cls(LeaveOneOut()) if has_baseline(cls) else cls()
         if isinstance(estimator, nn.Module):
             estimator.eval().to(problem.logits.device)
         if evaluations_of(estimator, problem.q, estimator.least_samples) > most:

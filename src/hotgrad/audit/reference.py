@@ -6,6 +6,8 @@ from typing import Any
 
 from torch import Tensor
 
+from hotgrad.audit.table import counted
+
 
 @dataclass(frozen=True)
 class Reference:
@@ -48,9 +50,9 @@ class Reference:
     def text(self) -> str:
         """How it was had and how good it is, in one sentence."""
         if self.states is not None:
-            how = f"summed over all {self.states:,} states"
+            how = f"summed over all {counted(self.states, 'state')}"
             return f"{how}; it is zero" if self.norm == 0 else f"{how}, norm {self.norm:.4g}"
-        how = f"estimated by {self.estimator} from {self.evaluations:,} evaluations of f"
+        how = f"estimated by {self.estimator} from {counted(self.evaluations, 'evaluation')} of f"
         if self.norm == 0:
             return f"{how}; it can't be told from zero (standard error {self.error:.2g})"
         return f"{how}, norm {self.norm:.4g}, standard error {100 * self.error / self.norm:.2g} %"

@@ -33,7 +33,8 @@ class Replicates:
 
     def __init__(self, f: Function, q: Any) -> None:
         self.f, self.q = f, q
-        self.logits: Tensor = q.logits.detach()
+        # a copy may be differentiated, even if q was made in inference mode
+        self.logits: Tensor = q.logits.detach().clone()
 
     @property
     def size(self) -> int:
@@ -91,12 +92,22 @@ class Replicates:
     def surrogate(
         self, estimator: Any, num_samples: int, count: int, generator: torch.Generator | None
     ) -> tuple[Tensor, Tensor]:
-        """The estimator's value for `count` replicates, and the logits that it is a function of."""
+        """The estimator's value for `count` replicates, and the logits that it is a function of.
+
+        Raises:
+            ValueError: not one value for each batch element, as when it takes the mean over them.
+        """
         shape = self.logits.shape if count == 1 else (count, *self.logits.shape)
         leaf = self.logits.expand(shape).clone().requires_grad_()
         ask = self.ask if count == 1 else self._ask_replicates
         law = self.q.with_logits(leaf)
         value = expectation(ask, law, estimator, num_samples=num_samples, generator=generator)
+        if not isinstance(value, Tensor) or value.shape != law.batch_shape:
+            came = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
+            raise ValueError(
+                "its surrogate must be a tensor of one value for each batch element, shape "
+                f"{tuple(law.batch_shape)}; got {came}"
+            )
         return value, leaf
 
     def ask(self, z: Tensor) -> Tensor:

@@ -2,12 +2,13 @@
 
 import json
 import os
+import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hotgrad.audit.table import as_text
-from hotgrad.files import written_whole
+from hotgrad.audit.table import WIDTH, as_text
+from hotgrad.files import check_folder, written_whole
 
 if TYPE_CHECKING:
     import pandas
@@ -87,9 +88,15 @@ class Audit:
         }
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes JSON, whole or not at all."""
+        """Writes JSON, whole or not at all.
+
+        Raises:
+            ValueError: the folder doesn't exist.
+        """
+        path = Path(path)
+        check_folder(path)
         text = json.dumps(self.record(), indent=2, allow_nan=False)
-        with written_whole(Path(path)) as temporary:
+        with written_whole(path) as temporary:
             temporary.write_text(text + "\n", encoding="utf-8")
 
     def plot(self, path: str | os.PathLike[str]) -> None:
@@ -110,6 +117,6 @@ class Audit:
 
     def __str__(self) -> str:
         """The table, what was refused, and the verdict."""
-        return as_text(self.record())
+        return as_text(self.record(), shutil.get_terminal_size((WIDTH, 0)).columns)
 
     __repr__ = __str__

@@ -1,7 +1,7 @@
 """The audit itself: from f and q to what is known of every estimator."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 from torch import distributions as td
@@ -62,7 +62,8 @@ def audit(
             default, those that can't serve being listed with the reason.
         num_samples: of each call; more where an estimator needs more.
         replicates: gradients drawn of each estimator, rounded up to a multiple of 20. The interval
-            of the bias narrows with their square root.
+            of the bias narrows with their square root. What happens in few of them, or in none, is
+            measured badly: raise them where z has rare states that matter.
         temperatures: where estimators with a temperature are measured; by default each at its own,
             or at 0.1, 0.3, 1 and 3 where no estimators are given.
         evaluations: of f a step for each batch element, by which estimators are ranked;
@@ -75,9 +76,9 @@ def audit(
         An `Audit`: `print` it, read its `rows` and `verdict`, `save`, `plot`, train with `best()`.
 
     Raises:
-        ValueError: f fails or isn't finite at hard samples, or isn't a fixed function of z; more
-            states than the budget without an unbiased estimator that serves; arguments that aren't
-            what they should be.
+        ValueError: f isn't finite at hard samples, or isn't a fixed function of z; more states than
+            the budget without an unbiased estimator that serves; arguments that aren't what they
+            should be. What f itself raises at hard samples comes through.
 
     Example:
         >>> logits = torch.tensor([0.3, -0.2, 0.5])
@@ -91,8 +92,9 @@ def audit(
         DisARM()
     """
     steps = _checked_counts(num_samples, replicates, evaluations, budget)
-    for temperature in temperatures or ():
-        checks.check_temperature(temperature)
+    if not callable(f):
+        raise ValueError(f"f must be a function of z, got {f!r}.")
+    temperatures = _checked_temperatures(temperatures)
     q = as_law(q)
     if not hasattr(q, "logits") or not hasattr(q, "with_logits"):
         law = type(getattr(q, "law", q)).__name__
@@ -105,7 +107,7 @@ def audit(
     # what nobody asked for may not take hours
     most = steps if estimators is None else math.inf
     stages = _Stages(progress, len(candidates) + 2)
-    with torch.enable_grad():
+    with torch.inference_mode(False), torch.enable_grad():
         problem = Replicates(f, q)
         check_function(problem, num_samples, seeds("sanity"))
         reference = find_reference(problem, budget, count, num_samples, seeds, stages.next())
@@ -143,6 +145,19 @@ def _checked_counts(num_samples: int, replicates: int, evaluations: int | None, 
         return 12 * num_samples
     checks.check_count(evaluations, "evaluations")
     return evaluations
+
+
+def _checked_temperatures(temperatures: Iterable[float] | None) -> list[float] | None:
+    """Each once, all being what they should be."""
+    if temperatures is None:
+        return None
+    if isinstance(temperatures, (str, float, int)):
+        raise ValueError(
+            f"temperatures must be a sequence such as (0.1, 1.0), got {temperatures!r}."
+        )
+    for temperature in temperatures:
+        checks.check_temperature(temperature, "a temperature")
+    return list(dict.fromkeys(map(float, temperatures)))
 
 
 def _refused(failed: Sequence[tuple[Candidate, str]], measured: set[str]) -> dict[str, str]:

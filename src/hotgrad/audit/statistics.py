@@ -85,6 +85,7 @@ class Measured:
 
     Args:
         count: replicates.
+        size: coordinates.
         gram: products of the groups' mean deviations, `(GROUPS, GROUPS)`.
         cross: their products with the reference's own deviations by group, `(GROUPS, G)`.
         own: the products of those, `(G, G)`; G is 0 where the exact gradient is no estimate.
@@ -96,6 +97,7 @@ class Measured:
     """
 
     count: int
+    size: int
     gram: Tensor
     cross: Tensor
     own: Tensor
@@ -111,6 +113,7 @@ class Measured:
         means = tally.means
         return cls(
             count=tally.count,
+            size=len(tally.centre),
             gram=(means @ means.T).cpu(),
             cross=(means @ spread.T).cpu(),
             own=(spread @ spread.T).cpu(),
@@ -153,12 +156,13 @@ class Measured:
         square = float(self.gram.mean())
         along = self.gram.mean(1) - square
         kappa = float(along.square().sum()) / (groups * freedom)
-        spread = _trace_of_square(self.gram - self.gram.mean(0) - along.unsqueeze(1))
+        centred = self.gram - self.gram.mean(0) - along.unsqueeze(1)
+        spread = _trace_of_square(centred, self.size)
         if len(self.own):
             kappa += float(self.cross.mean(0).square().sum()) / (groups * freedom)
             centred = self.cross - self.cross.mean(0)
             between = float(centred.square().sum()) / (groups * freedom) ** 2
-            spread += 2 * between + _trace_of_square(self.own)
+            spread += 2 * between + _trace_of_square(self.own, self.size)
         # a mean of exactly 0 has no direction: no variance is larger than this
         kappa = kappa / square if square > 0 else math.sqrt(spread)
         # an estimate below 0 says that the bias is small, not how small: its interval is that of 0
@@ -204,16 +208,18 @@ def _end(estimate: float, sign: int, kappa: float, spread: float) -> float:
     return math.sqrt(max(middle + sign * math.sqrt(max(reach, 0.0)), 0.0))
 
 
-def _trace_of_square(centred: Tensor) -> float:
-    r"""Unbiased for $\mathrm{tr} \Sigma^2$, Σ the covariance of the mean of normal group means.
+def _trace_of_square(centred: Tensor, size: int) -> float:
+    r"""Estimates $\mathrm{tr} \Sigma^2$, Σ the covariance of the mean of normal group means.
 
-    From the products of their deviations from their mean.
+    From the products of their deviations from their mean: without bias, unless that is less than
+    $(\mathrm{tr} \Sigma)^2$ over the number of coordinates, which it can't be. Sparse gradients of
+    which no two meet in a coordinate would otherwise seem to have a mean without noise.
     """
     freedom = GROUPS - 1
     trace = float(centred.diagonal().sum()) / freedom
     square = float(centred.square().sum()) / freedom**2
     scale = freedom**2 / ((freedom - 1) * (freedom + 2))
-    return max(scale * (square - trace**2 / freedom), 0.0) / GROUPS**2
+    return max(scale * (square - trace**2 / freedom), trace**2 / size) / GROUPS**2
 
 
 def deviation_of_log_ratio(first: Errors, second: Errors) -> float:

@@ -40,9 +40,11 @@ def _lines(record: Mapping[str, Any], width: int) -> Iterator[str]:
             column = rows[0].index(dispensable)
             rows = [[*row[:column], *row[column + 1 :]] for row in rows]
             lines = list(_aligned(rows))
-    yield from lines
-    yield ""
-    yield from _wrapped(_legend(record["evaluations"], relative, "ms" in rows[0]), width)
+    if shown:
+        yield from lines
+        yield ""
+        yield from _wrapped(_legend(record["evaluations"], relative, "ms" in rows[0]), width)
+        yield ""
     notes = {
         _label(row) if row["non_finite"] else row["estimator"]: row["note"]
         for row in record["rows"]
@@ -50,12 +52,18 @@ def _lines(record: Mapping[str, Any], width: int) -> Iterator[str]:
     }
     for heading, remarks in (("Notes", notes), ("Not measured", record["refused"])):
         if remarks:
-            yield ""
             yield f"{heading}:"
-            for name, why in remarks.items():
-                yield from _wrapped(f"{name}: {why}", width, indent="  ")
-    yield ""
+            for why, names in _by_remark(remarks).items():
+                yield from _wrapped(f"{', '.join(names)}: {why}", width, indent="  ")
+            yield ""
     yield from _wrapped(record["verdict"], width)
+
+
+def _by_remark(remarks: Mapping[str, str]) -> dict[str, list[str]]:
+    names: dict[str, list[str]] = {}
+    for name, remark in remarks.items():
+        names.setdefault(remark, []).append(name)
+    return names
 
 
 def best_of_each(rows: Sequence[Row]) -> list[Row]:
@@ -64,6 +72,11 @@ def best_of_each(rows: Sequence[Row]) -> list[Row]:
     for row in rows:
         first.setdefault(row["estimator"], row)
     return list(first.values())
+
+
+def counted(number: int, what: str) -> str:
+    """A number of things, by a noun in the singular."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def percent(share: float) -> str:
@@ -129,8 +142,8 @@ def _legend(evaluations: int, relative: bool, timed: bool) -> str:
     return (
         f"bias, noise, error: {unit}. noise: standard deviation of one call; {costs}. "
         "error: root mean square of a step of "
-        f"{evaluations:,} evaluations, spent on calls that are averaged ({NOTHING}: one call takes "
-        "more). τ: the best of the temperatures tried."
+        f"{counted(evaluations, 'evaluation')}, spent on calls that are averaged ({NOTHING}: one "
+        "call takes more). τ: the best of the temperatures tried."
     )
 
 

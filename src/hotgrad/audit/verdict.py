@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from hotgrad.audit.reference import Reference
 from hotgrad.audit.statistics import STUDENT, deviation_of_log_ratio
-from hotgrad.audit.table import NEGLIGIBLE, percent, significant
+from hotgrad.audit.table import NEGLIGIBLE, counted, percent, significant
 from hotgrad.audit.trial import Trial
 
 
@@ -59,18 +59,17 @@ class Ranking:
     @property
     def verdict(self) -> str:
         """One sentence: the best, by how much, and whether that is more than noise."""
-        best, number = self.best, f"{self.evaluations:,}"
+        best, step = self.best, f"{counted(self.evaluations, 'evaluation')} of f"
+        if not self.trials:
+            return "No verdict: no estimator could be measured."
         if best is None:
-            return (
-                f"No verdict: no estimator has finite gradients with {number} evaluations of f or "
-                "fewer a step."
-            )
+            return f"No verdict: no estimator has finite gradients with {step} or fewer a step."
         others = (t for t in self.ranked if t.candidate.name != best.candidate.name)
         second = next(others, None)
-        begin = f"For {number} evaluations of f a step"
+        begin = f"For {step} a step"
         label = best.candidate.label
         if best.measured is None:
-            begin += f", {label} is exact, z having {best.evaluations:,} states"
+            begin += f", {label} is exact, z having {counted(best.evaluations, 'state')}"
             return f"{begin}{self._next(second)}."
         error = self.error(best) or 0.0
         if self._seen(error) == 0:
@@ -78,6 +77,8 @@ class Ranking:
         begin += f", {label} has the least error, {self._share(error)}"
         if second is None or second.measured is None:
             return f"{begin}; nothing else was measured that takes so few."
+        if self._seen((self.error(second) or 0.0) - error) == 0:
+            return f"{begin}; {second.candidate.label} errs no more."
         first, next_best = (
             measured.errors(self.evaluations // trial.evaluations)
             for trial, measured in ((best, best.measured), (second, second.measured))
@@ -98,7 +99,7 @@ class Ranking:
             return ""
         error, label = self.error(second) or 0.0, second.candidate.label
         if self._seen(error) == 0:
-            return f", and so is {label}" if second.measured is None else f"; nor has {label}"
+            return f"; {label} errs no more"
         return f"; next is {label} with {self._share(error)}"
 
     def _seen(self, error: float) -> float:

@@ -2,7 +2,10 @@
 
 import csv
 import json
+import sys
 from collections.abc import Callable
+from contextlib import nullcontext, redirect_stdout
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,11 +16,12 @@ from hotgrad.audit import Audit
 from hotgrad.audit import audit as measure
 from hotgrad.audit.candidates import TEMPERATURES
 from hotgrad.audit.problems import Problem, noisy_or, polynomial, subset
+from hotgrad.audit.statistics import GROUPS
 from hotgrad.audit.table import as_text
 from hotgrad.cli.advice import advice
 from hotgrad.cli.extras import needing
 from hotgrad.cli.folders import new_folder
-from hotgrad.cli.own_problem import own_problem, told
+from hotgrad.cli.own_problem import own_problem, place_of, told
 from hotgrad.cli.progress import Counter, console, counting_bar
 from hotgrad.estimators import ESTIMATORS, Critic, Estimator, Exact, make_estimator
 from hotgrad.ops.checks import check_choice, check_count, check_temperature
@@ -42,52 +46,65 @@ def audit(
     ] = None,
     run: Annotated[
         Path | None,
-        _option(PROBLEM, "A run's encoder gradient, in place of PROBLEM.", metavar="RUN"),
+        _option(
+            PROBLEM,
+            "Folder of a trained autoencoder, in place of PROBLEM: its encoder's gradient.",
+            metavar="RUN",
+        ),
     ] = None,
     data_dir: Annotated[
         str | None, _option(PROBLEM, "Where the run's data is now, if it moved.", metavar="DIR")
     ] = None,
-    items: Annotated[
-        int, _option(PROBLEM, "Test items whose codes are the batch (vae, --run).")
-    ] = 10,
-    power: Annotated[float, _option(PROBLEM, "Exponent of polynomial.")] = 3.0,
+    items: Annotated[int, _option(PROBLEM, "How many test items are encoded (vae, --run).")] = 10,
+    power: Annotated[float, _option(PROBLEM, "Exponent p of |z - 0.45|^p (polynomial).")] = 3.0,
     estimators: Annotated[
         str | None,
-        _option(CHOICE, "Such as reinmax,disarm. [default: all that serve]", metavar="A,B,.."),
+        _option(
+            CHOICE,
+            "Only these, such as reinmax,disarm. [default: all that serve]",
+            metavar="A,B,..",
+        ),
     ] = None,
     temperatures: Annotated[
-        str, _option(CHOICE, "For those with a temperature.", metavar="T,T,..")
+        str, _option(CHOICE, "Where estimators with a temperature are measured.", metavar="T,T,..")
     ] = ",".join(map("{:g}".format, TEMPERATURES)),
     num_samples: Annotated[
-        int, _option(CHOICE, "Of a call; more where an estimator needs more.")
+        int, _option(CHOICE, "Samples of z in a call; more where an estimator needs more.")
     ] = 1,
     evaluations: Annotated[
         int | None,
         _option(
             CHOICE,
-            "Of f a step, for which the error is ranked. [default: 12 a sample]",
+            "How often a training step may ask f: by the error of such a step estimators are "
+            "ranked. [default: 12 times NUM_SAMPLES]",
             metavar="N",
         ),
     ] = None,
-    replicates: Annotated[int, _option(CHOICE, "Gradients drawn of each estimator.")] = 1000,
+    replicates: Annotated[
+        int, _option(CHOICE, "Gradients drawn of each estimator, 20 at least.")
+    ] = 1000,
     budget: Annotated[
-        int, _option(CHOICE, "Most states of z that are summed over for the exact gradient.")
+        int,
+        _option(
+            CHOICE, "Most states of z to sum over for the exact gradient; beyond, an unbiased run."
+        ),
     ] = 2**16,
     seed: Annotated[
-        int, typer.Option(help="Of all that is drawn.", min=0, max=2**63 - 1, rich_help_panel=RUN)
+        int, typer.Option(help="Of all random numbers.", min=0, max=2**63 - 1, rich_help_panel=RUN)
     ] = 0,
     out: Annotated[
         Path | None,
-        _option(
-            RUN, "Folder for the results, a new one. [default: runs/audit-PROBLEM]", metavar="DIR"
-        ),
+        _option(RUN, "A new folder for the results. [default: runs/audit-PROBLEM]", metavar="DIR"),
     ] = None,
-    as_json: Annotated[bool, _option(RUN, "Print JSON and nothing else.", "--json")] = False,
+    as_json: Annotated[
+        bool, _option(RUN, "Print the result as JSON, and nothing else.", "--json")
+    ] = False,
 ) -> None:
     """Measure how biased, how noisy and how dear each gradient is, against the exact one.
 
-    Every estimator draws its gradient many times on the same f and q. The error that ranks them is
-    that of a step in which each may ask f equally often.
+    Every estimator draws its gradient many times on the same f and q, and is ranked by the error of
+    a training step in which each may ask f equally often. Prints a table and a verdict; a new
+    folder holds audit.png, audit.json and audit.csv.
 
     - `hotgrad audit polynomial`: 128 independent bits, as ReinMax's paper has it
 
@@ -106,12 +123,18 @@ def audit(
     names = None if estimators is None else _names(estimators)
     for name, count in (("--items", items), ("--num-samples", num_samples), ("--budget", budget)):
         check_count(count, name)
+    check_count(replicates, "--replicates", minimum=GROUPS)
+    if evaluations is not None:
+        check_count(evaluations, "--evaluations")
     with needing("audit"):
         from hotgrad.audit.picture import draw
-    posed = _pose(problem, run, items, power, seed, data_dir)
+    # what a user's function prints is not JSON
+    aside = partial(redirect_stdout, sys.stderr) if as_json else nullcontext
+    with aside():
+        posed = _pose(problem, run, items, power, seed, data_dir)
     folder = out or Path("runs") / f"audit-{posed.name}"
     chosen = None if names is None else [_make(name, posed, seed, budget) for name in names]
-    with new_folder(folder) as draft:
+    with aside(), new_folder(folder) as draft:
         with counting_bar("auditing", shown=not as_json) as progress:
             found = _measure(
                 posed,
@@ -208,10 +231,9 @@ def _measure(
 ) -> Audit:
     try:
         found = measure(problem.f, problem.q, estimators, progress=progress, **settings)
-    except (ValueError, NotImplementedError):
-        raise
     except Exception as error:
-        if not own:
+        is_said = isinstance(error, ValueError | NotImplementedError) and not place_of(error)
+        if is_said or not own:
             raise
         raise ValueError(f"{problem.name}'s f failed: {told(error)}.") from error
     if not found.rows:

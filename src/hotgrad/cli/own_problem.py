@@ -5,6 +5,7 @@ from collections.abc import Callable
 from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
+from traceback import extract_tb
 from types import ModuleType
 from typing import Any
 
@@ -83,6 +84,19 @@ def _kind(value: object) -> str:
 
 
 def told(error: Exception) -> str:
-    """An error's kind and its first line."""
+    """An error's kind, its first line, and where in the user's files it came about."""
     lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0].rstrip('.')}" if lines else type(error).__name__
+    what = f"{type(error).__name__}: {lines[0].rstrip('.')}" if lines else type(error).__name__
+    place = place_of(error)
+    return f"{what} ({place})" if place else what
+
+
+def place_of(error: Exception) -> str | None:
+    """The last line of a file in the current folder that an error passed, if it did."""
+    here, hotgrad = Path.cwd(), Path(__file__).parents[1]
+    for frame in reversed(extract_tb(error.__traceback__)):
+        file = Path(frame.filename)
+        is_users = file.is_relative_to(here) and not file.is_relative_to(hotgrad)
+        if is_users and "site-packages" not in file.parts:
+            return f"{file.relative_to(here)}, line {frame.lineno}"
+    return None

@@ -119,11 +119,6 @@ def name_marks(
     return sum(len(block) for block, found in zip(blocks, places, strict=True) if found is None)
 
 
-def _name(figure: Figure, point: Point, is_best: bool) -> Text:
-    weight = "bold" if is_best else "normal"
-    return write_name(figure, point.label, INK, va="bottom", weight=weight)
-
-
 def _blocks(centres: Mapping[Point, Centre]) -> list[list[Point]]:
     """Marks that lie on each other."""
     blocks: list[list[Point]] = []

@@ -15,6 +15,7 @@ from hotgrad.audit.picture.points import Drawable, Point, Points, points_of
 from hotgrad.audit.picture.scatter import draw_scatter
 from hotgrad.audit.picture.style import XLABEL, draw_mark, radius_of
 from hotgrad.audit.picture.temperatures import TO_NAME, draw_temperatures
+from hotgrad.audit.table import counted
 from hotgrad.canvas import (
     HEADER,
     INK,
@@ -86,8 +87,12 @@ def picture_of(audit: Drawable, title: str) -> Figure:
         beside = left + _SCATTER_WIDTH + _GAP
         area = (beside, top, _CURVES_WIDTH, _HEIGHT)
         draw_temperatures(figure, area, curves, rivals[0] if rivals else None, unit)
-        _head(figure, beside, top, f"Error of {audit.evaluations:,} evaluations of f")
+        _head(figure, beside, top, f"Error of {_step(audit)}")
     return figure
+
+
+def _step(audit: Drawable) -> str:
+    return f"{counted(audit.evaluations, 'evaluation')} of f"
 
 
 def _head(figure: Figure, left: float, top: float, text: str) -> None:
@@ -130,7 +135,7 @@ def _notes(audit: Drawable, points: Points) -> list[str]:
     how = audit.reference["text"]
     notes = [f"Exact gradient: {how}.", "Faint lines: equal error of one call."]
     if points.best is not None:
-        notes.append(f"Ringed: the least error of {audit.evaluations:,} evaluations of f.")
+        notes.append(f"Ringed: the least error of {_step(audit)}.")
     if not points.relative:
         notes.append("Figures are absolute, since the exact gradient is zero.")
     if any(not point.shows_bias for point in points.shown):
