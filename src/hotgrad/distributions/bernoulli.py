@@ -11,6 +11,7 @@ from torch.distributions import Distribution
 from hotgrad import ops
 from hotgrad.distributions import base
 from hotgrad.distributions.independent import EventMixin
+from hotgrad.ops import checks
 
 
 class Bernoulli(EventMixin, base.OutcomeMixin, TorchBernoulli):
@@ -72,7 +73,7 @@ class Bernoulli(EventMixin, base.OutcomeMixin, TorchBernoulli):
 
     def log_prob(self, value: Tensor) -> Tensor:
         """log p(value); linear in the value, so f may use it at a straight-through sample."""
-        if self._validate_args:
+        if self._validate_args and checks.values_readable(value):
             self._validate_sample(value)
         return base.times_log(value, F.logsigmoid(self.logits)) + base.times_log(
             1 - value, F.logsigmoid(-self.logits)

@@ -11,6 +11,7 @@ from torch.distributions import OneHotCategorical as TorchOneHotCategorical
 from hotgrad import ops
 from hotgrad.distributions import base
 from hotgrad.distributions.independent import EventMixin
+from hotgrad.ops import checks
 
 
 class OneHotCategorical(EventMixin, base.OutcomeMixin, TorchOneHotCategorical):
@@ -102,7 +103,7 @@ class OneHotCategorical(EventMixin, base.OutcomeMixin, TorchOneHotCategorical):
 
     def log_prob(self, value: Tensor) -> Tensor:
         """log p(value); linear in the value, so f may use it at a straight-through sample."""
-        if self._validate_args:
+        if self._validate_args and checks.values_readable(value):
             self._validate_sample(value)
         return base.times_log(value, self.logits).sum(-1)
 
