@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 import torch.distributions as td
+from estimators.cases import SampledOnly
 from torch import Generator, Tensor
 
 import hotgrad as hg
@@ -77,22 +78,6 @@ def test_the_estimator_is_an_object(estimator: Any) -> None:
 def test_expectation_sends_vimco_here() -> None:
     with pytest.raises(ValueError, match=r"VIMCO .* bound of several samples: use importance_boun"):
         hg.expectation(joint_of, categories(3), hg.VIMCO(), num_samples=2)  # type: ignore[arg-type]
-
-
-class SampledOnly(td.Distribution):
-    """A user's law with nothing but samples and their probabilities."""
-
-    arg_constraints: dict[str, Any] = {}  # noqa: RUF012  # torch's own way
-
-    def __init__(self, logits: Tensor) -> None:
-        self.inner = hg.Bernoulli(logits=logits)
-        super().__init__(logits.shape, validate_args=False)
-
-    def sample(self, sample_shape: Any = (), *, generator: Any = None) -> Tensor:
-        return self.inner.sample(sample_shape, generator=generator)
-
-    def log_prob(self, value: Tensor) -> Tensor:
-        return self.inner.log_prob(value)
 
 
 @pytest.mark.parametrize("events", [0, 1], ids=["alone", "to_event"])

@@ -173,7 +173,7 @@ class TestLearning:
         hg.expectation(cubic, q.with_logits(logits), best, generator=seeded()).backward()
         assert logits.grad is not None
         assert best.scale.grad is not None
-        assert "has learnt" in found.rows[0]["note"]
+        assert "learnt for" in found.rows[0]["note"]
 
     def test_learning_lowers_the_variance(self) -> None:
         """Against the same estimator with its parameters frozen."""
@@ -193,7 +193,7 @@ class TestLearning:
             row_of(found, f"ScoreFunction({name})") for name in ("MovingAverage", "NoBaseline")
         )
         assert learnt["variance"] < 0.1 * plain["variance"]
-        assert "has learnt" in learnt["note"]
+        assert "learnt for" in learnt["note"]
 
 
 class TestLongRun:

@@ -188,7 +188,7 @@ class TestText:
         assert " ".join(found.verdict.split()) in words
         assert "RelaxedTopK: needs relax_top_k, which Bernoulli doesn't have" in words
         assert "summed over all 32 states" in words
-        assert "REBAR: has learnt for 300 calls first" in words
+        assert "REBAR: learnt for 300 calls first" in words
         assert repr(found) == text
 
     def test_one_line_for_each_estimator_at_its_best_temperature(self, found: hg.Audit) -> None:

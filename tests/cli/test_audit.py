@@ -1,6 +1,5 @@
 """`hotgrad audit` as a user types it; bad input is exit status 2, one line, and no folder."""
 
-import csv
 import json
 import sys
 import textwrap
@@ -10,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from cli import said
 from PIL import Image
 from toy_runs import toy_dataset
 
@@ -83,27 +83,11 @@ MINE = """
 
 
 def stdout(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
-    capsys.readouterr()
-    assert run(["audit", *map(str, arguments)]) == 0
-    captured = capsys.readouterr()
-    assert captured.err == ""
-    return captured.out
+    return said.stdout(capsys, "audit", *arguments)
 
 
 def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
-    """What is said, which is one line."""
-    capsys.readouterr()
-    assert run(["audit", *map(str, arguments)]) == 2
-    captured = capsys.readouterr()
-    assert captured.err.startswith("hotgrad: ")
-    assert captured.err.count("\n") == 1
-    assert captured.out.strip() == ""
-    return captured.err
-
-
-def rows(file: Path) -> list[dict[str, str]]:
-    with file.open(newline="", encoding="utf-8") as lines:
-        return list(csv.DictReader(lines))
+    return said.refused(capsys, "audit", *arguments)
 
 
 @pytest.fixture(autouse=True)
@@ -157,7 +141,7 @@ def test_the_record(subset: Path) -> None:
 
 def test_the_table_agrees_with_the_record(subset: Path) -> None:
     record = json.loads((subset / "audit.json").read_text())
-    table = rows(subset / "audit.csv")
+    table = said.rows(subset / "audit.csv")
     assert len(table) == len(record["rows"])
     for line, row in zip(table, record["rows"], strict=True):
         assert line == {key: "" if value is None else str(value) for key, value in row.items()}

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from cli.said import refused, stdout
 from PIL import Image
 from toy_runs import toy_dataset, train_toy
 
@@ -48,27 +49,6 @@ def subsets(tmp_path_factory: pytest.TempPathFactory) -> Path:
     size = ["--num-categories", "5", "--subset-size", "2"]
     assert run(["train", *SMALL, *size, "--latent", "k-subset", "--out", str(folder)]) == 0
     return folder
-
-
-def stdout(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
-    capsys.readouterr()
-    assert run([str(argument) for argument in arguments]) == 0
-    captured = capsys.readouterr()
-    assert captured.err == ""
-    return captured.out
-
-
-def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
-    """What is said, which is one line."""
-    capsys.readouterr()
-    assert run([str(argument) for argument in arguments]) == 2
-    captured = capsys.readouterr()
-    assert captured.err.startswith("hotgrad: ")
-    assert captured.err.count("\n") == 1
-    assert captured.err.endswith("\n")
-    assert "Traceback" not in captured.out + captured.err
-    assert captured.out.strip() == ""
-    return captured.err
 
 
 # train

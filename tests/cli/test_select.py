@@ -1,6 +1,5 @@
 """`hotgrad select` as a user types it; bad input is exit status 2, one line, and no folder."""
 
-import csv
 import json
 import os
 import signal
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from cli import said
 from data_files import real_data
 from PIL import Image
 
@@ -25,27 +25,11 @@ FILES = ["columns.csv", "scores.csv", "selection.json", "selection.png"]
 
 
 def stdout(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
-    capsys.readouterr()
-    assert run(["select", *map(str, arguments)]) == 0
-    captured = capsys.readouterr()
-    assert captured.err == ""
-    return captured.out
+    return said.stdout(capsys, "select", *arguments)
 
 
 def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
-    """What is said, which is one line."""
-    capsys.readouterr()
-    assert run(["select", *map(str, arguments)]) == 2
-    captured = capsys.readouterr()
-    assert captured.err.startswith("hotgrad: ")
-    assert captured.err.count("\n") == 1
-    assert captured.out.strip() == ""
-    return captured.err
-
-
-def rows(file: Path) -> list[dict[str, str]]:
-    with file.open(newline="", encoding="utf-8") as lines:
-        return list(csv.DictReader(lines))
+    return said.refused(capsys, "select", *arguments)
 
 
 def table(**columns: Any) -> pd.DataFrame:
@@ -76,7 +60,7 @@ def test_the_folder_holds_names_scores_and_picture(wine: Path) -> None:
 
 
 def test_the_names(wine: Path) -> None:
-    columns = rows(wine / "columns.csv")
+    columns = said.rows(wine / "columns.csv")
     assert len(columns) == 13
     assert [row["chosen"] for row in columns] == ["1"] * 3 + ["0"] * 10
     assert "alcohol" in {row["column"] for row in columns}
@@ -86,7 +70,7 @@ def test_the_names(wine: Path) -> None:
 
 
 def test_the_scores(wine: Path) -> None:
-    scores = rows(wine / "scores.csv")
+    scores = said.rows(wine / "scores.csv")
     assert [row["choice"] for row in scores] == ["hotgrad", *rivals("classification")]
     for row in scores:
         assert 0 <= float(row["score"]) <= 1
@@ -99,7 +83,7 @@ def test_the_record_agrees_with_the_tables(wine: Path) -> None:
     assert (record["task"], record["metric"]) == ("classification", "accuracy")
     assert (record["rows"], record["held_out"], record["epochs"]) == (178, 44, 2)
     for name, key in (("columns.csv", "columns"), ("scores.csv", "scores")):
-        for row, item in zip(rows(wine / name), record[key], strict=True):
+        for row, item in zip(said.rows(wine / name), record[key], strict=True):
             for field, text in row.items():
                 value = item[field]
                 assert text == (str(int(value)) if isinstance(value, bool) else str(value))

@@ -7,9 +7,10 @@ it and what they say then. Every pair of the two lists is either served or refus
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
+import torch.distributions as td
 from torch import Tensor, nn
 
 import hotgrad as hg
@@ -221,6 +222,22 @@ class Probe:
         self.asked.append(z.detach())
         self.said.append(self.values(z))
         return self.said[-1]
+
+
+class SampledOnly(td.Distribution):
+    """A user's law with nothing but samples and their probabilities."""
+
+    arg_constraints: ClassVar[dict[str, Any]] = {}
+
+    def __init__(self, logits: Tensor) -> None:
+        self.inner = hg.Bernoulli(logits=logits)
+        super().__init__(logits.shape, validate_args=False)
+
+    def sample(self, sample_shape: Any = (), *, generator: Any = None) -> Tensor:
+        return self.inner.sample(sample_shape, generator=generator)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        return self.inner.log_prob(value)
 
 
 def with_samples(law: type, logits: Tensor, samples: Tensor, **options: Any) -> Any:

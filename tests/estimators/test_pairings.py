@@ -1,33 +1,25 @@
 """Who serves whom: what is refused and what is said then, how many samples an estimator takes."""
 
 import re
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 import torch
 import torch.distributions as td
-from estimators.cases import ESTIMATORS, LAWS, REFUSED, SERVED, Probe, a_law_for
+from estimators.cases import (
+    ESTIMATORS,
+    LAWS,
+    REFUSED,
+    SERVED,
+    Probe,
+    SampledOnly,
+    a_law_for,
+)
 from torch import Tensor
 
 import hotgrad as hg
 
 NUM_SAMPLES = 4
-
-
-class SampledOnly(td.Distribution):
-    """A user's law with nothing but samples and their probabilities."""
-
-    arg_constraints: ClassVar[dict[str, Any]] = {}
-
-    def __init__(self, logits: Tensor) -> None:
-        self.inner = hg.Bernoulli(logits=logits)
-        super().__init__(logits.shape, validate_args=False)
-
-    def sample(self, sample_shape: Any = (), *, generator: Any = None) -> Tensor:
-        return self.inner.sample(sample_shape, generator=generator)
-
-    def log_prob(self, value: Tensor) -> Tensor:
-        return self.inner.log_prob(value)
 
 
 class WithMean(SampledOnly):

@@ -60,7 +60,7 @@ class Trial:
         if differentiates and self.measured.zeros == self.measured.count:
             return "every estimate is exactly zero: does a gradient flow from f to z?"
         if self.candidate.learns:
-            return f"has learnt for {STEPS} calls first, which aren't counted"
+            return f"learnt for {STEPS} calls first, which aren't counted"
         return ""
 
 

@@ -3,15 +3,15 @@
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from hotgrad.estimators.base import Estimator, Function
+from hotgrad.estimators.base import Function
 from hotgrad.estimators.baselines import NoBaseline
 from hotgrad.estimators.explicit import over_event, pullback, with_gradient
-from hotgrad.estimators.score_function import Baseline, check_baseline, score_surrogate
+from hotgrad.estimators.score_function import WithBaseline, score_surrogate
 
 
-class MuProp(Estimator, nn.Module):
+class MuProp(WithBaseline):
     r"""$\frac{1}{S} \sum_s (r_s - b_s) \nabla \log q(z_s) + f'(\mu)^\top \nabla \mu$, $\mu = E[z]$.
 
     $r_s = f(z_s) - f(\mu) - f'(\mu)^\top (z_s - \mu)$ is what f's tangent at the mean leaves
@@ -42,19 +42,7 @@ class MuProp(Estimator, nn.Module):
     relaxes_f = True
     differentiates_f = True
     requires = ("sample", "log_prob", "mean")
-
-    def __init__(self, baseline: Baseline | None = None) -> None:
-        super().__init__()
-        self.baseline = check_baseline(NoBaseline() if baseline is None else baseline)
-
-    @property
-    def least_samples(self) -> int:  # type: ignore[override]  # as many as the baseline needs
-        """Two with `LeaveOneOut`."""
-        return getattr(self.baseline, "least_samples", 1)
-
-    @property
-    def label(self) -> str:
-        return f"MuProp({type(self.baseline).__name__})"
+    default_baseline = NoBaseline
 
     def evaluations(self, q: Any, num_samples: int) -> int:
         """One more than samples."""

@@ -18,7 +18,7 @@ from hotgrad.estimators.independent_parts import IndeCateR
 from hotgrad.estimators.muprop import MuProp
 from hotgrad.estimators.perturb_and_map import IMLE, PerturbedMAP
 from hotgrad.estimators.relaxed import GumbelSoftmax, RelaxedTopK
-from hotgrad.estimators.score_function import Baseline, ScoreFunction
+from hotgrad.estimators.score_function import Baseline, ScoreFunction, WithBaseline
 from hotgrad.estimators.straight_through import ReinMax, StraightThrough
 from hotgrad.estimators.unordered_set import UnorderedSet
 from hotgrad.ops.checks import check_choice
@@ -43,9 +43,6 @@ ESTIMATORS: dict[str, type[Estimator]] = {
     "relax": RELAX,
     "exact": Exact,
 }
-
-
-WITH_BASELINE = (ScoreFunction, MuProp)
 
 
 def make_estimator(
@@ -77,7 +74,7 @@ def make_estimator(
             if cls is RELAX
             else f"{name} has no critic; only relax does."
         )
-    if issubclass(cls, WITH_BASELINE):
+    if issubclass(cls, WithBaseline):
         return cls(baseline)
     if critic is not None:
         return RELAX(critic, temperature)
@@ -98,4 +95,4 @@ def has_temperature(cls: type[Estimator]) -> bool:
 
 def has_baseline(cls: type[Estimator]) -> bool:
     """Whether the estimator is made with a baseline."""
-    return issubclass(cls, WITH_BASELINE)
+    return issubclass(cls, WithBaseline)

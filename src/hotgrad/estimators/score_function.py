@@ -1,6 +1,6 @@
 """The score-function family: f is only evaluated, never differentiated with respect to z."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +11,31 @@ from hotgrad.estimators.baselines import Learned, LeaveOneOut, MovingAverage, No
 Baseline = NoBaseline | LeaveOneOut | MovingAverage | Learned
 
 
-class ScoreFunction(Estimator, nn.Module):
+class WithBaseline(Estimator, nn.Module):
+    """What estimators share whose signal has a baseline: a module, since the baseline may learn."""
+
+    default_baseline: ClassVar[type[NoBaseline | LeaveOneOut]]
+
+    def __init__(self, baseline: Baseline | None = None) -> None:
+        super().__init__()
+        self.baseline = self.default_baseline() if baseline is None else baseline
+        if isinstance(self.baseline, type) or not hasattr(self.baseline, "centre"):
+            raise ValueError(
+                "baseline must be an object with a method centre(values, q), such as "
+                f"LeaveOneOut(); got {baseline!r}."
+            )
+
+    @property
+    def least_samples(self) -> int:  # type: ignore[override]  # as many as the baseline needs
+        """Two with `LeaveOneOut`."""
+        return getattr(self.baseline, "least_samples", 1)
+
+    @property
+    def label(self) -> str:
+        return f"{type(self).__name__}({type(self.baseline).__name__})"
+
+
+class ScoreFunction(WithBaseline):
     r"""$\frac{1}{S} \sum_s (f(z_s) - b_s) \nabla_\phi \log q_\phi(z_s)$, also called REINFORCE.
 
     Unbiased for any f, also one that isn't differentiable, and for any law that can be sampled and
@@ -42,19 +66,7 @@ class ScoreFunction(Estimator, nn.Module):
     relaxes_f = False
     differentiates_f = False
     requires = ("sample", "log_prob")
-
-    def __init__(self, baseline: Baseline | None = None) -> None:
-        super().__init__()
-        self.baseline = check_baseline(LeaveOneOut() if baseline is None else baseline)
-
-    @property
-    def least_samples(self) -> int:  # type: ignore[override]  # as many as the baseline needs
-        """Two with `LeaveOneOut`."""
-        return getattr(self.baseline, "least_samples", 1)
-
-    @property
-    def label(self) -> str:
-        return f"ScoreFunction({type(self.baseline).__name__})"
+    default_baseline = LeaveOneOut
 
     def surrogate(
         self, f: Function, q: Any, num_samples: int, generator: torch.Generator | None
@@ -63,16 +75,6 @@ class ScoreFunction(Estimator, nn.Module):
         z = q.sample((num_samples,), generator=generator)
         values = f(z)
         return score_surrogate(values, values.detach(), q.log_prob(z), self.baseline, q).mean(0)
-
-
-def check_baseline(baseline: Any) -> Any:
-    """The baseline, if it is one."""
-    if isinstance(baseline, type) or not hasattr(baseline, "centre"):
-        raise ValueError(
-            "baseline must be an object with a method centre(values, q), such as "
-            f"LeaveOneOut(); got {baseline!r}."
-        )
-    return baseline
 
 
 def score_surrogate(
