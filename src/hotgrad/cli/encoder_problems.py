@@ -16,7 +16,6 @@ from hotgrad.estimators import GumbelSoftmax
 from hotgrad.ops.checks import check_count
 from hotgrad.vae.data import iterate_batches
 
-ITEMS = 10
 EPOCHS = 40
 TEMPERATURE = 0.5
 LEARNING_RATE = 3e-3
