@@ -18,6 +18,7 @@ from torch import Tensor
 import hotgrad as hg
 from benchmarks.timing import write_results
 from hotgrad import vae
+from hotgrad.seeding import seeded_weights
 
 ITEMS = 10
 EVALUATIONS = (12, 60)
@@ -129,8 +130,7 @@ def affordable(estimator: hg.Estimator, q: Any, evaluations: int) -> int:
 
 
 def critic_for(q: Any) -> hg.Critic:
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(0)
+    with seeded_weights(0):
         return hg.Critic(q.event_shape)
 
 

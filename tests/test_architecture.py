@@ -27,6 +27,7 @@ MAX_LINES = 300
 FLOORS = {
     "canvas": 0,
     "files": 0,
+    "seeding": 0,
     "ops": 0,
     "distributions": 1,
     "estimators": 2,

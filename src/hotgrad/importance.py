@@ -12,7 +12,7 @@ from torch import distributions as td
 
 from hotgrad.distributions import Independent, as_law
 from hotgrad.estimators import VIMCO, Estimator, entry
-from hotgrad.estimators.base import Function, check_num_samples
+from hotgrad.estimators.base import Function, check_num_samples, fitting_num_samples
 from hotgrad.estimators.vimco import log_mean
 from hotgrad.ops import checks
 
@@ -88,7 +88,8 @@ def importance_bound(
         log_weights = weigh(copies_first.flatten(0, 1)).unflatten(0, copies_first.shape[:2])
         return _possible(log_mean(log_weights), q)
 
-    return estimator.surrogate(bound, _copies(q, num_samples), _fewest(estimator), generator)
+    fewest = fitting_num_samples(estimator, 1)
+    return estimator.surrogate(bound, _copies(q, num_samples), fewest, generator)
 
 
 def _copies(q: Any, count: int) -> Independent:
@@ -102,12 +103,6 @@ def _copies(q: Any, count: int) -> Independent:
     logits = q.logits.unsqueeze(len(q.batch_shape))
     shape = (*q.batch_shape, count, *q.event_shape)
     return Independent(q.with_logits(logits.expand(shape)), 1, q._validate_args)
-
-
-def _fewest(estimator: Estimator) -> int:
-    """The fewest samples that the estimator takes."""
-    least = getattr(estimator, "least_samples", 1)
-    return least + least % 2 if getattr(estimator, "paired", False) else least
 
 
 def _check_log_weights(log_weights: Tensor) -> None:

@@ -20,7 +20,8 @@ from hotgrad.estimators import (
     has_baseline,
     has_temperature,
 )
-from hotgrad.estimators.base import label_of
+from hotgrad.estimators.base import fitting_num_samples, label_of
+from hotgrad.seeding import seeded_weights
 
 TEMPERATURES = (0.1, 0.3, 1.0, 3.0)
 """Where those with a temperature are measured unless told otherwise."""
@@ -97,7 +98,7 @@ def find_candidates(
         fits = has_temperature(type(estimator)) and temperatures is not None
         variants = [at_temperature(estimator, t) for t in temperatures or ()] if fits else []
         for variant in variants or [estimator]:
-            candidates.append(Candidate(name, variant, _fitting(variant, num_samples)))
+            candidates.append(Candidate(name, variant, fitting_num_samples(variant, num_samples)))
     # at the same temperatures, an estimator that was given at several is one
     return list({(each.name, each.temperature): each for each in candidates}.values())
 
@@ -107,18 +108,25 @@ def _all(q: Any, budget: int, seeds: Seeds) -> Iterator[Any]:
     for cls in classes:
         if has_baseline(cls):
             yield from (cls(LeaveOneOut()), cls(NoBaseline()))
-        elif cls is RELAX:
-            yield _relax(q, seeds)
         else:
-            estimator = Exact(budget) if cls is Exact else cls()
-            yield estimator.to(q.logits.device) if isinstance(estimator, nn.Module) else estimator
+            yield by_default(cls, q, budget, seeds.number("critic"))
 
 
-def _relax(q: Any, seeds: Seeds) -> RELAX:
-    # a network's first weights come from torch's global generator, which stays as it was
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seeds.number("critic"))
-        return RELAX(Critic(q.event_shape)).to(q.logits.device)
+def by_default(cls: Any, q: Any, budget: int, seed: int) -> Any:
+    """An estimator as an audit makes it for a law, where the user gave a name or none.
+
+    Args:
+        cls: its class.
+        q: the law.
+        budget: of `Exact`.
+        seed: of a critic's first weights.
+    """
+    if cls is RELAX:
+        with seeded_weights(seed):
+            estimator: Any = RELAX(Critic(q.event_shape))
+    else:
+        estimator = Exact(budget) if cls is Exact else cls()
+    return estimator.to(q.logits.device) if isinstance(estimator, nn.Module) else estimator
 
 
 def _named(given: Given) -> Iterator[tuple[str, Any]]:
@@ -165,8 +173,3 @@ def _check(estimator: Any, given: Given) -> None:
             "estimators must hold estimator objects such as GumbelSoftmax(temperature=0.5), got "
             f"{estimator!r}."
         )
-
-
-def _fitting(estimator: Any, num_samples: int) -> int:
-    fitting = max(num_samples, getattr(estimator, "least_samples", 1))
-    return fitting + fitting % 2 if getattr(estimator, "paired", False) else fitting

@@ -12,6 +12,7 @@ from hotgrad.audit.reference import Reference
 from hotgrad.audit.replicates import MAX_ELEMENTS, MAX_ROWS, Replicates
 from hotgrad.audit.seeds import Seeds
 from hotgrad.estimators import Exact, missing_methods
+from hotgrad.ops import like_event
 
 RUN_LENGTH = 100
 """The most evaluations of f of a long run, in units of one call for all replicates."""
@@ -78,7 +79,7 @@ def _sum_over(problem: Replicates, states: Tensor, progress: Callable[[float], N
         probs = q.with_logits(leaf).log_prob(block.to(torch.float64)).exp()
         with torch.no_grad():
             # f may be undefined where z can't be
-            possible = (probs > 0).reshape(probs.shape + (1,) * len(q.event_shape))
+            possible = like_event(probs > 0, block)
             values = problem.ask(torch.where(possible, block, q.mode.to(dtype)))
         weighed = probs * values.to(torch.float64)
         signs = torch.randint(2, weighed.shape, generator=generator).to(weighed) * 2 - 1

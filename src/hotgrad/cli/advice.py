@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from hotgrad.audit import Audit
-from hotgrad.estimators import ESTIMATORS, RELAX, Exact, MuProp, NoBaseline, ScoreFunction
+from hotgrad.estimators import ESTIMATORS, RELAX, Exact, NoBaseline, has_baseline
 
 
 def advice(audit: Audit, *, trains_vae: bool) -> Iterator[str]:
@@ -34,7 +34,7 @@ def _expression(estimator: Any) -> str:
     cls = type(estimator)
     if isinstance(estimator, RELAX):
         return "hg.RELAX(hg.Critic(q.event_shape))"
-    if isinstance(estimator, ScoreFunction | MuProp):
+    if has_baseline(cls):
         baseline = type(estimator.baseline)
         given = "" if baseline is type(cls().baseline) else f"hg.{baseline.__name__}()"
         return f"hg.{cls.__name__}({given})"

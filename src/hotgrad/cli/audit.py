@@ -14,7 +14,7 @@ import typer
 
 from hotgrad.audit import Audit
 from hotgrad.audit import audit as measure
-from hotgrad.audit.candidates import TEMPERATURES
+from hotgrad.audit.candidates import TEMPERATURES, by_default
 from hotgrad.audit.problems import Problem, noisy_or, polynomial, subset
 from hotgrad.audit.statistics import GROUPS
 from hotgrad.audit.table import as_text
@@ -23,7 +23,7 @@ from hotgrad.cli.extras import needing
 from hotgrad.cli.folders import new_folder
 from hotgrad.cli.own_problem import own_problem, place_of, told
 from hotgrad.cli.progress import Counter, console, counting_bar
-from hotgrad.estimators import ESTIMATORS, Critic, Estimator, Exact, make_estimator
+from hotgrad.estimators import ESTIMATORS, Estimator
 from hotgrad.ops.checks import check_choice, check_count, check_temperature
 
 PROBLEM, CHOICE, RUN = "Problem", "What is measured", "Run"
@@ -133,7 +133,9 @@ def audit(
     with aside():
         posed = _pose(problem, run, items, power, seed, data_dir)
     folder = out or Path("runs") / f"audit-{posed.name}"
-    chosen = None if names is None else [_make(name, posed, seed, budget) for name in names]
+    chosen: list[Estimator] | None = None
+    if names is not None:
+        chosen = [by_default(ESTIMATORS[name], posed.q, budget, seed) for name in names]
     with aside(), new_folder(folder) as draft:
         with counting_bar("auditing", shown=not as_json) as progress:
             found = _measure(
@@ -187,17 +189,6 @@ def _names(text: str) -> list[str]:
     for name in names:
         check_choice("estimator", name, ESTIMATORS)
     return list(dict.fromkeys(names))
-
-
-def _make(name: str, problem: Problem, seed: int, budget: int) -> Estimator:
-    if name == "exact":
-        return Exact(budget)
-    if name != "relax":
-        return make_estimator(name)
-    # a network's first weights come from torch's global generator, which stays as it was
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
-        return make_estimator(name, critic=Critic(problem.q.event_shape))
 
 
 def _pose(

@@ -185,5 +185,5 @@ class Independent(EventMixin, TorchIndependent[Distribution]):
 
     def _over_parts(self, scores: Tensor) -> Tensor:
         """The sum over the dimensions that were added to the event."""
-        summed = scores.ndim - (len(self.event_shape) - len(self.law.event_shape))
-        return scores.flatten(summed).sum(-1) if summed < scores.ndim else scores
+        added = len(self.event_shape) - len(self.law.event_shape)
+        return ops.over_event(scores, scores.ndim - added)

@@ -147,7 +147,7 @@ class PlackettLuceSubset(SubsetLaw):
         fresh = self._draw_gumbel(sample_shape, generator)
         given = self._wide + ops.gumbel_given_order(self._wide, order, fresh)
         relaxed, relaxed_given = (self.relax_top_k(s, temperature) for s in (scores, given))
-        hard = self.argmax(scores)
+        hard = torch.zeros_like(self.logits.expand(scores.shape)).scatter(-1, order, 1.0)
         return base.Coupled(hard, self.log_prob_of_order(order), relaxed, relaxed_given)
 
     def perturb(

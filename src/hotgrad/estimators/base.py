@@ -5,13 +5,14 @@ A custom estimator is a class with `surrogate` and the three facts; nothing is r
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from hotgrad.ops.checks import check_count
+from hotgrad.ops.checks import check_count, check_temperature
 
 Function = Callable[[Tensor], Tensor]
 """f: `(num_samples, *batch, *event) -> (num_samples, *batch)`."""
@@ -74,6 +75,16 @@ class Pathwise(Estimator):
         return f(self.sample(q, (num_samples,), generator=generator)).mean(0)
 
 
+@dataclass(frozen=True)
+class Tempered(Pathwise):
+    """A pathwise estimator with a temperature: a number, or a tensor that broadcasts."""
+
+    temperature: float | Tensor = 1.0
+
+    def __post_init__(self) -> None:
+        check_temperature(self.temperature)
+
+
 def label_of(estimator: Any) -> str:
     """An estimator's name; one of a user's own need not have a label."""
     return getattr(estimator, "label", type(estimator).__name__)
@@ -97,6 +108,12 @@ def check_num_samples(estimator: Any, num_samples: int) -> None:
             f"{label_of(estimator)} draws samples in pairs: num_samples must be even, got "
             f"{num_samples}. Use num_samples={num_samples + 1}."
         )
+
+
+def fitting_num_samples(estimator: Any, num_samples: int) -> int:
+    """As many samples, or as few more as the estimator takes."""
+    fitting = max(num_samples, getattr(estimator, "least_samples", 1))
+    return fitting + fitting % 2 if getattr(estimator, "paired", False) else fitting
 
 
 def missing_methods(estimator: Any, law: Any) -> list[str]:

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from hotgrad.distributions.base import Antithetic
 from hotgrad.estimators.base import Estimator, Function
-from hotgrad.estimators.explicit import like_event, with_gradient
+from hotgrad.estimators.explicit import with_gradient
+from hotgrad.ops import like_event
 
 
 class _Coupled(Estimator):

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from hotgrad.estimators.base import Estimator, Function
-from hotgrad.ops import checks
+from hotgrad.ops import checks, like_event
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,6 @@ def _possible(states: Tensor, probs: Tensor) -> Tensor:
 
     f may be infinite or undefined at a masked state; weighing that with 0 would give NaN.
     """
-    event_dims = (1,) * (states.ndim - probs.ndim)
     likeliest = probs.argmax(0, keepdim=True)
-    stand_in = states.take_along_dim(likeliest.reshape(likeliest.shape + event_dims), 0)
-    return torch.where((probs > 0).reshape(probs.shape + event_dims), states, stand_in)
+    stand_in = states.take_along_dim(like_event(likeliest, states), 0)
+    return torch.where(like_event(probs > 0, states), states, stand_in)

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from hotgrad.ops import over_event
 from hotgrad.ops.checks import values_readable
 
 Pull = Callable[[Sequence[Tensor]], Tensor]
@@ -67,13 +68,3 @@ def with_gradient(value: Tensor, carrier: Tensor, gradient: Tensor) -> Tensor:
     weight = torch.where(certain, 0.0, gradient.detach()).to(carrier.dtype)
     tied = weight * (finite - finite.detach())
     return value + over_event(tied, value.ndim)
-
-
-def over_event(terms: Tensor, batch_dims: int) -> Tensor:
-    """The sum over all dimensions but the first so many."""
-    return terms.flatten(batch_dims).sum(-1) if terms.ndim > batch_dims else terms
-
-
-def like_event(values: Tensor, z: Tensor) -> Tensor:
-    """Values `(*lead,)` with a 1 for each event dimension of z, so that they multiply it."""
-    return values.reshape(values.shape + (1,) * (z.ndim - values.ndim))

@@ -12,12 +12,12 @@ from torch import Tensor
 
 from hotgrad import ops
 from hotgrad.distributions import as_law
-from hotgrad.estimators.base import Pathwise
+from hotgrad.estimators.base import Tempered
 from hotgrad.ops import checks
 
 
 @dataclass(frozen=True)
-class StraightThroughGumbelSoftmax(Pathwise):
+class StraightThroughGumbelSoftmax(Tempered):
     r"""$\frac{1}{S} \sum_s \nabla_\phi \langle \nabla f(z_s), y_s \rangle$.
 
     z and the relaxed y come from the same noise; for `PlackettLuceSubset` y is the relaxed k-hot
@@ -40,14 +40,9 @@ class StraightThroughGumbelSoftmax(Pathwise):
     Section 2.2, https://arxiv.org/abs/1611.01144
     """
 
-    temperature: float | Tensor = 1.0
-
     unbiased = False
     relaxes_f = False
     requires = ("draw_noise", "harden", "relax")
-
-    def __post_init__(self) -> None:
-        checks.check_temperature(self.temperature)
 
     def sample(
         self,
@@ -63,7 +58,7 @@ class StraightThroughGumbelSoftmax(Pathwise):
 
 
 @dataclass(frozen=True)
-class GumbelRao(Pathwise):
+class GumbelRao(Tempered):
     r"""$\frac{1}{S} \sum_s \nabla_\phi \langle \nabla f(z_s), \frac{1}{K} \sum_i y_{si} \rangle$.
 
     `StraightThroughGumbelSoftmax` with the noise that z leaves open averaged out: the K relaxed
@@ -92,7 +87,6 @@ class GumbelRao(Pathwise):
     Maddison, Krause, 2021), Section 3, https://arxiv.org/abs/2010.04838
     """
 
-    temperature: float | Tensor = 1.0
     num_inner: int = 10
 
     unbiased = False
@@ -100,7 +94,7 @@ class GumbelRao(Pathwise):
     requires = ("draw_noise", "harden", "relax", "redraw")
 
     def __post_init__(self) -> None:
-        checks.check_temperature(self.temperature)
+        super().__post_init__()
         checks.check_count(self.num_inner, "num_inner")
 
     def sample(
@@ -121,7 +115,7 @@ class GumbelRao(Pathwise):
 
 
 @dataclass(frozen=True)
-class GappedStraightThrough(Pathwise):
+class GappedStraightThrough(Tempered):
     r"""$\frac{1}{S} \sum_s \nabla_\phi \langle \nabla f(z_s), y_s \rangle$, y without any noise.
 
     $y = \mathrm{softmax}((\mathrm{logits} + m) / \tau)$, the fixed move m being the least that puts
@@ -145,7 +139,6 @@ class GappedStraightThrough(Pathwise):
     Chi, Rudnicky, Ramadge, 2022), Section 3.2, https://arxiv.org/abs/2206.07235
     """
 
-    temperature: float | Tensor = 1.0
     gap: float = 1.0
 
     unbiased = False
@@ -153,7 +146,7 @@ class GappedStraightThrough(Pathwise):
     requires = ("sample", "gap_noise", "relax")
 
     def __post_init__(self) -> None:
-        checks.check_temperature(self.temperature)
+        super().__post_init__()
         checks.check_positive(self.gap, "gap")
 
     def sample(

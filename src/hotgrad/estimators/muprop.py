@@ -7,8 +7,9 @@ from torch import Tensor
 
 from hotgrad.estimators.base import Function
 from hotgrad.estimators.baselines import NoBaseline
-from hotgrad.estimators.explicit import over_event, pullback, with_gradient
+from hotgrad.estimators.explicit import pullback, with_gradient
 from hotgrad.estimators.score_function import WithBaseline, score_surrogate
+from hotgrad.ops import over_event
 
 
 class MuProp(WithBaseline):

@@ -7,12 +7,11 @@ import torch
 from torch import Tensor
 
 from hotgrad.distributions import as_law
-from hotgrad.estimators.base import Pathwise
-from hotgrad.ops import checks
+from hotgrad.estimators.base import Tempered
 
 
 @dataclass(frozen=True)
-class GumbelSoftmax(Pathwise):
+class GumbelSoftmax(Tempered):
     r"""$\frac{1}{S} \sum_s \nabla_\phi f(y_s)$, $y_s$ = softmax((logits + noise) / temperature).
 
     For bits the binary Concrete, $\sigma((\mathrm{logits} + \mathrm{logistic}) / \tau)$; for
@@ -38,14 +37,9 @@ class GumbelSoftmax(Pathwise):
     2016), Section 3, https://arxiv.org/abs/1611.00712
     """
 
-    temperature: float | Tensor = 1.0
-
     unbiased = False
     relaxes_f = True
     requires = ("draw_noise", "relax")
-
-    def __post_init__(self) -> None:
-        checks.check_temperature(self.temperature)
 
     def sample(
         self,
@@ -62,7 +56,7 @@ class GumbelSoftmax(Pathwise):
 
 
 @dataclass(frozen=True)
-class RelaxedTopK(Pathwise):
+class RelaxedTopK(Tempered):
     r"""$\frac{1}{S} \sum_s \nabla_\phi f(v_s)$, $v_s$ the sum of k successive softmaxes.
 
     $$a^j = \mathrm{softmax}(\alpha^j / \tau), \quad \alpha^{j+1} = \alpha^j + \log(1 - a^j),
@@ -92,14 +86,9 @@ class RelaxedTopK(Pathwise):
     Algorithm 2, https://arxiv.org/abs/1901.10517
     """
 
-    temperature: float | Tensor = 1.0
-
     unbiased = False
     relaxes_f = True
     requires = ("perturb", "relax_top_k")
-
-    def __post_init__(self) -> None:
-        checks.check_temperature(self.temperature)
 
     def sample(
         self,

@@ -8,8 +8,7 @@ from torch import Tensor
 
 from hotgrad import ops
 from hotgrad.distributions import as_law
-from hotgrad.estimators.base import Pathwise
-from hotgrad.ops import checks
+from hotgrad.estimators.base import Pathwise, Tempered
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,7 @@ class StraightThrough(Pathwise):
 
 
 @dataclass(frozen=True)
-class ReinMax(Pathwise):
+class ReinMax(Tempered):
     r"""$\frac{1}{S} \sum_s \nabla_\phi \langle \nabla f(z_s), 2 \pi_1 - \frac{1}{2} \pi_0 \rangle$.
 
     Straight-through of second order: $\pi_0$ is the mean, and $\pi_1$ carries the softmax's
@@ -75,14 +74,9 @@ class ReinMax(Pathwise):
     Yu, Gao, 2023), Algorithm 2, https://arxiv.org/abs/2304.08612
     """
 
-    temperature: float | Tensor = 1.0
-
     unbiased = False
     relaxes_f = False
     requires = ("sample", "mean", "relax", "tangent")
-
-    def __post_init__(self) -> None:
-        checks.check_temperature(self.temperature)
 
     def sample(
         self,

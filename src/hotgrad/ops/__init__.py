@@ -7,6 +7,7 @@ over its noise.
 
 from hotgrad.ops import k_of_n
 from hotgrad.ops.conditional import gumbel_given_outcome, logistic_given_outcome
+from hotgrad.ops.events import like_event, over_event
 from hotgrad.ops.gap import gap_noise_of_bits, gap_noise_of_categories
 from hotgrad.ops.harden import k_hot, one_hot_argmax, straight_through, threshold
 from hotgrad.ops.m_hot import columns_maximum, relaxed_columns
@@ -47,6 +48,7 @@ __all__ = [
     "gumbel_softmax",
     "k_hot",
     "k_of_n",
+    "like_event",
     "log_gumbel_softmax",
     "log_prob_of_order",
     "log_prob_of_set",
@@ -55,6 +57,7 @@ __all__ = [
     "map_with_finite_difference",
     "map_with_slope",
     "one_hot_argmax",
+    "over_event",
     "perturbed_by_gumbel",
     "perturbed_by_logistic",
     "race_marginals",

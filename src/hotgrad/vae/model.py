@@ -10,6 +10,7 @@ from hotgrad.distributions import Independent
 from hotgrad.estimators import Estimator, GumbelSoftmax
 from hotgrad.expectation import expectation
 from hotgrad.ops.checks import values_readable
+from hotgrad.seeding import seeded_weights
 from hotgrad.vae.config import Config
 from hotgrad.vae.latent import Latent, make_latent
 from hotgrad.vae.likelihood import Likelihood, make_likelihood
@@ -177,8 +178,7 @@ def build_model(config: Config, shape: tuple[int, ...]) -> VAE:
     latent = make_latent(
         config.latent, config.num_latents, config.num_categories, config.subset_size
     )
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(config.seed)
+    with seeded_weights(config.seed):
         return VAE(
             make_encoder(config.network, shape, config.hidden, latent.size),
             make_decoder(config.network, shape, config.hidden, latent.size),

@@ -13,6 +13,7 @@ from hotgrad.estimators import (
     make_estimator,
 )
 from hotgrad.estimators.score_function import Baseline
+from hotgrad.seeding import seeded_weights
 from hotgrad.vae.config import BASELINES, Config
 from hotgrad.vae.model import VAE, build_model
 
@@ -67,8 +68,7 @@ def build_trainee(config: Config, shape: tuple[int, ...]) -> tuple[Trainee, torc
 
 def _build_estimator(config: Config, model: VAE) -> Estimator:
     """The named estimator; the weights of what it learns depend on the seed alone."""
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(config.seed)
+    with seeded_weights(config.seed):
         return make_estimator(
             config.estimator,
             temperature=config.temperature,
