@@ -29,7 +29,7 @@ def expectation(
             ask more than once, and about more or fewer z (`evaluations` says how many in all).
         q: the law of z: `Bernoulli`, `OneHotCategorical`, `KSubset`, `PlackettLuceSubset`,
             `to_event` of them, torch's own classes of the first two names, or any distribution with
-            the methods that the estimator calls.
+            the methods that the estimator calls. With a `Joint` of several f gets a dict of z.
         estimator: for example `GumbelSoftmax(temperature=0.5)` or `ScoreFunction()`.
         num_samples: samples of z for each element of the batch.
         generator: the source of randomness; torch's global one by default.

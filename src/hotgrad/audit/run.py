@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 
 import torch
+from torch import Tensor
 from torch import distributions as td
 
 from hotgrad.audit.candidates import Candidate, Given, find_candidates
@@ -17,6 +18,7 @@ from hotgrad.audit.statistics import GROUPS
 from hotgrad.audit.trial import Trial, timed, try_out, why
 from hotgrad.audit.verdict import Ranking
 from hotgrad.distributions import as_law
+from hotgrad.distributions.flattened import Flattened
 from hotgrad.estimators.base import Function
 from hotgrad.ops import checks
 
@@ -101,6 +103,9 @@ def audit(
         raise ValueError(
             f"audit measures the gradient to q's logits: {law} needs `logits` and `with_logits`."
         )
+    if isinstance(q, Flattened):
+        # one vector to the audit, named unknowns to f
+        f, q = _of_vector(f, q), q.to_event(0)
     count = GROUPS * math.ceil(replicates / GROUPS)
     seeds = Seeds(generator, q.logits.device)
     candidates = find_candidates(estimators, q, temperatures, num_samples, budget, seeds)
@@ -134,6 +139,10 @@ def audit(
         evaluations=steps,
         _best=None if best is None else best.candidate.ready,
     )
+
+
+def _of_vector(f: Function, law: Flattened) -> Callable[[Tensor], Tensor]:
+    return lambda z: f(law.unpack(z))
 
 
 def _checked_counts(num_samples: int, replicates: int, evaluations: int | None, budget: int) -> int:

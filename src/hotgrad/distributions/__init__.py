@@ -9,6 +9,7 @@ from hotgrad.distributions.concrete import Concrete
 from hotgrad.distributions.gumbel import Gumbel
 from hotgrad.distributions.hard_concrete import HardConcrete
 from hotgrad.distributions.independent import Independent
+from hotgrad.distributions.joint import Joint
 from hotgrad.distributions.k_subset import KSubset
 from hotgrad.distributions.kl import monte_carlo_kl
 from hotgrad.distributions.plackett_luce import PlackettLuceSubset
@@ -20,6 +21,7 @@ __all__ = [
     "Gumbel",
     "HardConcrete",
     "Independent",
+    "Joint",
     "KSubset",
     "OneHotCategorical",
     "PlackettLuceSubset",

@@ -7,17 +7,22 @@ from torch import distributions as td
 from hotgrad.distributions import base
 from hotgrad.distributions.bernoulli import Bernoulli
 from hotgrad.distributions.categorical import OneHotCategorical
+from hotgrad.distributions.flattened import Flattened
 from hotgrad.distributions.independent import Independent
 
 
 def as_law(q: Any) -> Any:
     """This library's counterpart of a torch distribution; other laws as they are.
 
+    Of a `Joint` it is the law of all its unknowns in one vector.
+
     Raises:
         ValueError: q isn't a distribution, or one whose z isn't a discrete vector of floats.
     """
     if not isinstance(q, td.Distribution):
         raise ValueError(f"q must be a distribution, got {type(q).__name__}.")
+    if isinstance(flattened := getattr(q, "flattened", None), Flattened):
+        return flattened
     if type(q) is td.Independent:
         inner = as_law(q.base_dist)
         return Independent(inner, q.reinterpreted_batch_ndims, validate_args=inner._validate_args)

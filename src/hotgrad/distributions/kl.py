@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.distributions import Bernoulli as TorchBernoulli
 from torch.distributions import OneHotCategorical as TorchOneHotCategorical
-from torch.distributions.kl import register_kl
+from torch.distributions.kl import kl_divergence, register_kl
 
 from hotgrad.distributions import base
 from hotgrad.distributions.bernoulli import Bernoulli
@@ -18,6 +18,7 @@ from hotgrad.distributions.binary_concrete import BinaryConcrete
 from hotgrad.distributions.categorical import OneHotCategorical
 from hotgrad.distributions.concrete import Concrete
 from hotgrad.distributions.independent import Independent
+from hotgrad.distributions.joint import Joint
 from hotgrad.distributions.k_subset import KSubset
 from hotgrad.ops import checks
 
@@ -68,6 +69,17 @@ def _kl_k_subset(p: KSubset, q: KSubset) -> Tensor:
     chosen = mean * torch.where(mean == 0, 0.0, F.logsigmoid(odds_p) - F.logsigmoid(odds_q))
     left_out = (1 - mean) * (F.logsigmoid(-odds_p) - F.logsigmoid(-odds_q))
     return ((chosen + left_out).sum(-1) - count_p + count_q).to(dtype)
+
+
+@register_kl(Joint, Joint)  # type: ignore[untyped-decorator]
+def _kl_joint(p: Joint, q: Joint) -> Tensor:
+    """The sum over the unknowns."""
+    if set(p.laws) != set(q.laws):
+        raise ValueError(
+            "The KL divergence between Joint laws needs the same names, got "
+            f"{sorted(p.laws)} and {sorted(q.laws)}."
+        )
+    return torch.stack([kl_divergence(law, q[name]) for name, law in p.laws.items()]).sum(0)
 
 
 def _weighted_log_ratio(log_p: Tensor, log_q: Tensor) -> Tensor:

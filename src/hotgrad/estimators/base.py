@@ -12,10 +12,11 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
+from hotgrad.distributions.flattened import Flattened
 from hotgrad.ops.checks import check_count, check_temperature
 
-Function = Callable[[Tensor], Tensor]
-"""f: `(num_samples, *batch, *event) -> (num_samples, *batch)`."""
+Function = Callable[[Any], Tensor]
+"""f: `(num_samples, *batch, *event) -> (num_samples, *batch)`; for a `Joint` of a dict of such."""
 
 
 class Estimator(ABC):
@@ -72,7 +73,14 @@ class Pathwise(Estimator):
         self, f: Function, q: Any, num_samples: int, generator: torch.Generator | None
     ) -> Tensor:
         """The mean of f at samples that carry the gradient."""
-        return f(self.sample(q, (num_samples,), generator=generator)).mean(0)
+        return f(self._sample_parts(q, num_samples, generator)).mean(0)
+
+    def _sample_parts(self, q: Any, count: int, generator: torch.Generator | None) -> Tensor:
+        """Samples `(count, *batch, *event)`; different laws in one q are sampled one by one."""
+        law = getattr(q, "law", q)
+        if isinstance(law, Flattened):
+            return law.each(lambda part: self.sample(part, (count,), generator=generator))
+        return self.sample(q, (count,), generator=generator)
 
 
 @dataclass(frozen=True)
@@ -119,16 +127,24 @@ def fitting_num_samples(estimator: Any, num_samples: int) -> int:
 def missing_methods(estimator: Any, law: Any) -> list[str]:
     """The methods that an estimator calls and a law hasn't; either is an object or a class.
 
-    Of a law of independent parts, give the law inside: `q.law`.
+    Of a law of independent parts, give the law inside: `q.law`. Of a `Joint`, `as_law(q)`: what any
+    of its laws lacks.
 
     Example:
         >>> hg.estimators.missing_methods(hg.RelaxedTopK, hg.Bernoulli)
         ['relax_top_k']
     """
+    required = getattr(estimator, "requires", ())
+    if not isinstance(law, Flattened):
+        return [name for name in required if _lacks(law, name)]
+    laws = [getattr(part, "law", part) for part in law.laws.values()]
+    cls = estimator if isinstance(estimator, type) else type(estimator)
+    if not issubclass(cls, Pathwise):
+        laws.append(law)
+    return [name for name in required if any(_lacks(part, name) for part in laws)]
+
+
+def _lacks(law: Any, name: str) -> bool:
     cls = law if isinstance(law, type) else type(law)
     # torch's base class has some of the names, and only raises in them
-    return [
-        name
-        for name in getattr(estimator, "requires", ())
-        if getattr(cls, name, None) in (None, getattr(Distribution, name, None))
-    ]
+    return getattr(cls, name, None) in (None, getattr(Distribution, name, None))

@@ -44,9 +44,18 @@ def check_pairing(estimator: Any, q: Any) -> None:
         names = [cls.__name__ for cls in ESTIMATORS.values() if not missing_methods(cls, law)]
         served = ", ".join(names) or "none of this library"
         raise NotImplementedError(
-            f"{type(estimator).__name__} needs {', '.join(missing)}, which {type(law).__name__} "
-            f"doesn't have. Estimators that serve it: {served}."
+            f"{type(estimator).__name__} needs {', '.join(missing)}, which "
+            f"{_lacking(estimator, law)} doesn't have. Estimators that serve it: {served}."
         )
+
+
+def _lacking(estimator: Any, law: Any) -> str:
+    """The law that lacks a method, of those in a `Joint` the first."""
+    for name, part in getattr(law, "laws", {}).items():
+        inner = getattr(part, "law", part)
+        if missing_methods(estimator, inner):
+            return f"{type(inner).__name__} ({name!r})"
+    return "Joint" if hasattr(law, "laws") else type(law).__name__
 
 
 def check_finite(values: Tensor) -> None:
@@ -82,17 +91,18 @@ def checked(
 
     Args:
         f: `(num_samples, *batch, *event) -> (num_samples, *batch)`.
-        q: the law of its argument.
+        q: the law of its argument; f is given the unknowns of a `Joint` by name.
         estimator: the one that will call it.
         name: what messages call f.
         check_values: raises if the values aren't right.
     """
+    named = getattr(q, "unpack", None)
     differentiates = getattr(estimator, "differentiates_f", False)
     relaxes = getattr(estimator, "relaxes_f", False)
 
     def checked_f(z: Tensor) -> Tensor:
         try:
-            values = f(z)
+            values = f(named(z) if named else z)
         except Exception as error:
             if relaxes:
                 error.add_note(

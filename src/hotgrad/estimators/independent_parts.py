@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from hotgrad.estimators.base import Estimator, Function
-from hotgrad.estimators.parts import Parts
+from hotgrad.estimators.parts import Group, Parts
 from hotgrad.ops import checks
 
 
@@ -58,8 +58,8 @@ class IndeCateR(Estimator):
 
     def evaluations(self, q: Any, num_samples: int) -> int:
         """One for each sample, and one for each other state of each of its parts."""
-        parts = Parts(q, self.budget)
-        return num_samples * (1 + parts.count * (parts.num_states - 1))
+        groups = Parts(q, self.budget).groups
+        return num_samples * (1 + sum([g.count * (g.num_states - 1) for g in groups]))
 
     def surrogate(
         self, f: Function, q: Any, num_samples: int, generator: torch.Generator | None
@@ -68,27 +68,58 @@ class IndeCateR(Estimator):
         parts = Parts(q, self.budget)
         z = q.sample((num_samples,), generator=generator)
         values = f(z)
-        probs = parts.log_probs().exp()
-        gains = _gains(f, parts, probs.detach(), z, values.detach())
-        slope = (probs * gains).movedim(0, -1).flatten(-2).sum(-1)
+        probs = [group.log_probs().exp() for group in parts.groups]
+        gains = _gains(f, parts, [p.detach() for p in probs], z, values.detach())
+        slopes = [
+            (p * gain).movedim(0, -1).flatten(-2).sum(-1)
+            for p, gain in zip(probs, gains, strict=True)
+        ]
+        slope = torch.stack(slopes).sum(0)
         return values.mean(0) + (slope - slope.detach()).to(values.dtype)
 
 
 @torch.no_grad()
-def _gains(f: Function, parts: Parts, probs: Tensor, z: Tensor, values: Tensor) -> Tensor:
-    """What each state of each part adds to f on average over the samples, `(K, *batch, parts)`."""
+def _gains(
+    f: Function, parts: Parts, probs: list[Tensor], z: Tensor, values: Tensor
+) -> list[Tensor]:
+    """What each state of each part adds to f on average over the samples.
+
+    `(K, *batch, parts)` for each group, as the probabilities are.
+    """
     own = parts.numbers(z)
-    later = torch.arange(1, parts.num_states, device=z.device)
-    others = (own + later.view(-1, *(1,) * own.ndim)) % parts.num_states
-    gains = probs.new_zeros((parts.num_states, *own.shape))
-    if others.numel() == 0:
-        return gains.mean(1)
+    asked = [
+        _alternatives(group, p, own, start, stop)
+        for (group, start, stop), p in zip(parts.placed(), probs, strict=True)
+    ]
+    questions = [joint.flatten(0, 2) for joint, _, _ in asked]
+    answers = values.new_zeros(0, *values.shape[1:])
+    if sum([len(numbers) for numbers in questions]):
+        answers = f(parts.joined(torch.cat(questions)))
+    gains = []
+    for (_, others, possible), numbers, p in zip(asked, questions, probs, strict=True):
+        mine, answers = answers.split([len(numbers), len(answers) - len(numbers)])
+        gained = mine.reshape(p.shape[-1], len(p) - 1, *values.shape) - values
+        gained = torch.where(possible, gained.movedim(0, -1).to(p.dtype), 0.0)
+        total = p.new_zeros((len(p), *others.shape[1:])).scatter(0, others, gained)
+        gains.append(total.mean(1))
+    return gains
+
+
+def _alternatives(
+    group: Group, probs: Tensor, own: Tensor, start: int, stop: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The joint states with one part of a group in another state, `(parts, K - 1, S, *batch, all)`.
+
+    With the numbers of those other states, and which of them can happen.
+    """
+    mine = own[..., start:stop]
+    later = torch.arange(1, group.num_states, device=own.device)
+    others = (mine + later.view(-1, *(1,) * own.ndim)) % group.num_states
     # f may be infinite or undefined where a state can't happen: the sample stands in
     possible = probs.unsqueeze(1).take_along_dim(others, 0) > 0
-    changed = torch.eye(parts.count, dtype=torch.bool, device=z.device)
-    changed = changed.view(parts.count, *(1,) * own.ndim, parts.count)
-    alternatives = torch.where(changed & possible, others, own)
-    asked = f(parts.joined(alternatives).flatten(0, 2))
-    gained = asked.reshape(parts.count, -1, *values.shape) - values
-    gained = torch.where(possible, gained.movedim(0, -1).to(gains.dtype), 0.0)
-    return gains.scatter(0, others, gained).mean(1)
+    changed = torch.eye(group.count, dtype=torch.bool, device=own.device)
+    changed = changed.view(group.count, *(1,) * own.ndim, group.count)
+    one_changed = torch.where(changed & possible, others, mine)
+    joint = own.expand(*one_changed.shape[:2], *own.shape).clone()
+    joint[..., start:stop] = one_changed
+    return joint, others, possible

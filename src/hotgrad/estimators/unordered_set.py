@@ -104,7 +104,7 @@ class UnorderedSet(Estimator):
             # parts first, states last
             log_probs = log_probs.movedim(0, -1).movedim(-2, 0).contiguous()
             noise = ops.draw_gumbel(
-                (*log_probs.shape[:-1], width, parts.num_states),
+                (*log_probs.shape[:-1], width, log_probs.shape[-1]),
                 dtype=log_probs.dtype,
                 device=log_probs.device,
                 generator=generator,
@@ -125,4 +125,4 @@ class UnorderedSet(Estimator):
 
 def _width(parts: Parts, num_samples: int) -> int:
     """How many distinct states are drawn."""
-    return min(num_samples, parts.num_states**parts.count)
+    return min(num_samples, parts.joint_states)

@@ -1,0 +1,170 @@
+"""Independent named unknowns of different laws and shapes as one q, whose samples are dicts."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+from torch.distributions import Distribution
+
+from hotgrad.distributions import base
+from hotgrad.distributions.accept import as_law
+from hotgrad.distributions.flattened import Flattened
+
+Named = dict[str, Tensor]
+
+
+class Joint(Distribution):
+    r"""$q(z) = \prod_{\mathrm{name}} q_{\mathrm{name}}(z_{\mathrm{name}})$, samples in a dict.
+
+    The parts may be of different laws and shapes. Everything goes by name: `sample` returns a dict,
+    `log_prob` takes one, and so does f in `expectation(f, q, estimator)`. It works with every
+    estimator that serves all its parts: pathwise ones draw each part in their own way, the others
+    see one law of independent parts. What those show to a network, as `Learned` and `Critic` do,
+    are the parts' marginals flattened and joined, `(*batch, *q.event_shape)`.
+
+    Args:
+        laws: one or more laws by name, all with the same batch shape, dtype and device. Unknowns
+            that f takes together are one event: use `to_event`.
+
+    Raises:
+        ValueError: no law, something that isn't one, or laws that differ in batch shape, dtype or
+            device.
+
+    Example:
+        >>> q = hg.Joint(
+        ...     kept=hg.Bernoulli(logits=torch.zeros(5)).to_event(1),
+        ...     kind=hg.OneHotCategorical(logits=torch.zeros(3)),
+        ... )
+        >>> {name: tuple(z.shape) for name, z in q.sample((7,)).items()}
+        {'kept': (7, 5), 'kind': (7, 3)}
+        >>> f = lambda z: z["kept"].sum(-1) * z["kind"][..., 0]
+        >>> hg.expectation(f, q, hg.Exact())                        # 5/2 times 1/3
+        tensor(0.8333)
+    """
+
+    arg_constraints: ClassVar[dict[str, Any]] = {}
+
+    def __init__(self, /, **laws: Distribution) -> None:
+        if not laws:
+            raise ValueError("Joint needs one law or more, by name: Joint(kept=Bernoulli(...)).")
+        self.laws: dict[str, Any] = {name: _as_part(name, law) for name, law in laws.items()}
+        for what, of in _ALIKE.items():
+            found = {name: of(law) for name, law in self.laws.items()}
+            if len(set(found.values())) > 1:
+                listed = ", ".join(f"{name} has {_shown(value)}" for name, value in found.items())
+                advice = (
+                    " Batch dimensions that belong to one unknown become part of its event by "
+                    "to_event(ndims)."
+                    if what == "batch shape"
+                    else ""
+                )
+                raise ValueError(
+                    f"The laws of a Joint must have the same {what}; {listed}.{advice}"
+                )
+        self.flattened = Flattened(self.laws)
+        """The law of all unknowns in one vector, which is what estimators work on."""
+        super().__init__(
+            self.flattened.batch_shape, self.flattened.event_shape, validate_args=False
+        )
+        self._validate_args = self.flattened._validate_args
+
+    def __getitem__(self, name: str) -> Any:
+        """The law of one unknown."""
+        return self.laws[name]
+
+    def __repr__(self) -> str:
+        inside = ", ".join(
+            f"{name}={type(getattr(law, 'law', law)).__name__}{tuple(law.event_shape)}"
+            for name, law in self.laws.items()
+        )
+        return f"Joint({inside})"
+
+    @property
+    def has_enumerate_support(self) -> bool:  # type: ignore[override]  # a fact of the parts
+        """Whether all parts can be enumerated."""
+        return all(law.has_enumerate_support for law in self.laws.values())
+
+    @property
+    def logits(self) -> Named:
+        """Of each unknown, `(*batch, *event)`."""
+        return self._each(lambda law: law.logits)
+
+    @property
+    def mean(self) -> Named:  # type: ignore[override]  # by name
+        """The marginals, differentiable."""
+        return self._each(lambda law: law.mean)
+
+    @property
+    def mode(self) -> Named:  # type: ignore[override]  # by name
+        """The likeliest state."""
+        return self._each(lambda law: law.mode)
+
+    def with_logits(self, logits: Mapping[str, Tensor]) -> "Joint":
+        """The same kinds of law with other logits, of any batch shape."""
+        return self._of({name: law.with_logits(logits[name]) for name, law in self.laws.items()})
+
+    def expand(self, batch_shape: Any, _instance: Any = None) -> "Joint":
+        return self._of({name: law.expand(batch_shape) for name, law in self.laws.items()})
+
+    def to_event(self, ndims: int) -> "Joint":
+        """The rightmost `ndims` batch dimensions counted as part of every unknown's event."""
+        return self._of({name: law.to_event(ndims) for name, law in self.laws.items()})
+
+    def sample(self, sample_shape: Any = (), *, generator: torch.Generator | None = None) -> Named:  # type: ignore[override]  # by name
+        """Samples of shape `sample_shape + batch_shape + event_shape of the unknown`, by name."""
+        return self._each(lambda law: law.sample(sample_shape, generator=generator))
+
+    def log_prob(self, value: Mapping[str, Tensor]) -> Tensor:  # type: ignore[override]  # by name
+        """log p(value), summed over the unknowns.
+
+        Raises:
+            ValueError: names other than this law's.
+        """
+        if not isinstance(value, Mapping) or set(value) != set(self.laws):
+            given = sorted(value) if isinstance(value, Mapping) else type(value).__name__
+            raise ValueError(
+                f"Joint.log_prob takes a dict with the names {sorted(self.laws)}, got {given}."
+            )
+        return torch.stack([law.log_prob(value[name]) for name, law in self.laws.items()]).sum(0)
+
+    def entropy(self) -> Tensor:
+        """In nats, summed over the unknowns."""
+        return self.flattened.entropy()
+
+    def enumerate_support(self, expand: bool = True, *, budget: int = base.MAX_STATES) -> Named:  # type: ignore[override]  # by name
+        """Every state of all unknowns together, `(states, *batch, *event)` by name.
+
+        Raises:
+            ValueError: more states than the budget.
+        """
+        return self.flattened.unpack(self.flattened.enumerate_support(expand, budget=budget))
+
+    def _each(self, of: Callable[[Any], Tensor]) -> Named:
+        return {name: of(law) for name, law in self.laws.items()}
+
+    def _of(self, laws: dict[str, Any]) -> "Joint":
+        return Joint(**laws)
+
+
+def _as_part(name: str, law: Any) -> Any:
+    try:
+        part = as_law(law)
+    except ValueError as error:
+        raise ValueError(f"The law of {name!r}: {error}") from None
+    if isinstance(part, Flattened):
+        raise ValueError(
+            f"{name!r} is a Joint itself. Give its laws one by one: Joint(**inner.laws, ...)."
+        )
+    return part
+
+
+def _shown(value: Any) -> str:
+    return str(tuple(value)) if isinstance(value, torch.Size) else str(value)
+
+
+_ALIKE: dict[str, Callable[[Any], Any]] = {
+    "batch shape": lambda law: law.batch_shape,
+    "dtype": lambda law: law.logits.dtype,
+    "device": lambda law: law.logits.device,
+}
