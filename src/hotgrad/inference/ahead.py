@@ -10,11 +10,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hotgrad.distributions import Joint
+from hotgrad.distributions import Joint, as_law
 from hotgrad.estimators.base import label_of
 from hotgrad.inference.problem import Problem
 
 SAMPLES = 16
+MAX_ELEMENTS = 2**20
+"""The most entries of z that are looked at, unless one sample takes more."""
 
 
 def look_ahead(problem: Problem, estimator: Any) -> None:
@@ -27,15 +29,17 @@ def look_ahead(problem: Problem, estimator: Any) -> None:
         ValueError: the estimator differentiates the log joint, which has no gradient to z.
     """
     law, batches = problem.at_first()
-    some = next(iter(law.laws.values())) if isinstance(law, Joint) else law
-    generator = torch.Generator(some.logits.device).manual_seed(0)
+    flat = as_law(law)
+    entries = flat.batch_shape.numel() * flat.event_shape.numel()
+    count = max(1, min(SAMPLES, MAX_ELEMENTS // max(1, entries)))
+    generator = torch.Generator(flat.logits.device).manual_seed(0)
 
     def values(z: dict[str, Tensor]) -> Tensor:
         given = z if isinstance(law, Joint) else z[""]
         return problem.model(given, law, batches, allow_impossible=True)
 
     def draw() -> dict[str, Tensor]:
-        z = law.sample((SAMPLES,), generator=generator)
+        z = law.sample((count,), generator=generator)
         return z if isinstance(law, Joint) else {"": z}
 
     with torch.no_grad():

@@ -226,8 +226,8 @@ class _Course:
             for name, tensor in self._problem.state().items():
                 tensor.copy_(self._good[name])
         reason = (
-            f"diverged: {why} The state of step {self._good_step:,} is kept. If the model is right, "
-            f"try a smaller step size than {self._step_size:.2g}: "
+            f"diverged: {why} The state of step {self._good_step:,} is kept. If the model is right "
+            f"there, try a smaller step size than {self._step_size:.2g}: "
             "optimizer=functools.partial(torch.optim.Adam, lr=...)"
         )
         warnings.warn(reason, stacklevel=4)
