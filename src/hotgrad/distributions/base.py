@@ -45,6 +45,10 @@ MAX_STATES = 2**20
 """The most states that `enumerate_support` lists unless told otherwise."""
 
 
+PLAIN = 100.0
+"""Beyond logits of this size a float32 probability is 0 or 1."""
+
+
 class RelaxedSample(NamedTuple):
     """A relaxed sample and its twin in unbounded space, which neither underflows nor rounds to 1.
 
@@ -205,6 +209,18 @@ def check_budget(states: int, budget: int, what: str) -> None:
             f"The support of {what} has {states:,} states, more than the budget of {budget:,}. "
             "Raise the budget, make the event smaller, or use an estimator that samples."
         )
+
+
+def plain(logits: Tensor) -> bool:
+    """Whether no state is ruled out or nearly so, where that is seen without waiting for a device.
+
+    Then the short formulas hold to the last digits; they spare a training step its masks.
+    """
+    seen = logits.device.type == "cpu" and checks.values_readable(logits)
+    if not seen or logits.element_size() < 4 or logits.numel() == 0:
+        return False
+    low, high = torch.aminmax(logits.detach())
+    return low.item() > -PLAIN and high.item() < PLAIN
 
 
 def times_log(weight: Tensor, log_term: Tensor) -> Tensor:

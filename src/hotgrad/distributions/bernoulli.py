@@ -75,13 +75,16 @@ class Bernoulli(EventMixin, base.OutcomeMixin, TorchBernoulli):
         """log p(value); linear in the value, so f may use it at a straight-through sample."""
         if self._validate_args and checks.values_readable(value):
             self._validate_sample(value)
-        return base.times_log(value, F.logsigmoid(self.logits)) + base.times_log(
-            1 - value, F.logsigmoid(-self.logits)
-        )
+        one, zero = F.logsigmoid(self.logits), F.logsigmoid(-self.logits)
+        if base.plain(self.logits):
+            return value * one + (1 - value) * zero
+        return base.times_log(value, one) + base.times_log(1 - value, zero)
 
     def entropy(self) -> Tensor:
         """In nats, 0 for a certain bit."""
         one, zero = self.logits, -self.logits
+        if base.plain(self.logits):
+            return -one.sigmoid() * F.logsigmoid(one) - zero.sigmoid() * F.logsigmoid(zero)
         return -base.times_log(one.sigmoid(), F.logsigmoid(one)) - base.times_log(
             zero.sigmoid(), F.logsigmoid(zero)
         )

@@ -24,9 +24,6 @@ from hotgrad.ops import checks
 
 Relaxed = Concrete | BinaryConcrete | Independent
 
-PLAIN = 100.0
-"""Beyond logits of this size a float32 probability is 0 or 1."""
-
 
 @register_kl(OneHotCategorical, TorchOneHotCategorical)  # type: ignore[untyped-decorator]
 def _kl_categorical(p: OneHotCategorical, q: TorchOneHotCategorical) -> Tensor:
@@ -41,7 +38,7 @@ def _kl_bernoulli(p: Bernoulli, q: TorchBernoulli) -> Tensor:
     """p (log p - log q) + (1 - p) (log(1 - p) - log(1 - q))."""
     if not isinstance(q, Bernoulli):
         q = Bernoulli(**base.parameter_of(q), validate_args=False)
-    if _plain(p.logits) and _plain(q.logits):
+    if base.plain(p.logits) and base.plain(q.logits):
         # p (a - b) + log(1 - p) - log(1 - q) for log-odds a, b: half the passes over memory
         odds = p.logits
         return odds.sigmoid() * (odds - q.logits) + F.logsigmoid(-odds) - F.logsigmoid(-q.logits)
@@ -62,7 +59,7 @@ def _kl_k_subset(p: KSubset, q: KSubset) -> Tensor:
     odds_p, count_p = p.log_odds_and_log_prob_of_k()
     odds_q, count_q = q.log_odds_and_log_prob_of_k()
     mean = p.marginals()
-    if _plain(odds_p) and _plain(odds_q):
+    if base.plain(odds_p) and base.plain(odds_q):
         chosen = mean * (odds_p - odds_q)
         bits = chosen + F.logsigmoid(-odds_p) - F.logsigmoid(-odds_q)
         return (bits.sum(-1) - count_p + count_q).to(dtype)
@@ -85,21 +82,9 @@ def _kl_joint(p: Joint, q: Joint) -> Tensor:
 def _weighted_log_ratio(log_p: Tensor, log_q: Tensor) -> Tensor:
     """p (log p - log q), 0 where p is 0, +inf where only q rules the state out."""
     p = log_p.exp()
-    if _plain(log_p) and _plain(log_q):
+    if base.plain(log_p) and base.plain(log_q):
         return p * (log_p - log_q)
     return p * torch.where(p == 0, 0.0, log_p - log_q)
-
-
-def _plain(logits: Tensor) -> bool:
-    """Whether no state is ruled out or nearly so, where that is seen without waiting for a device.
-
-    Then the short formulas hold to the last digits; they spare a training step its masks.
-    """
-    seen = logits.device.type == "cpu" and checks.values_readable(logits)
-    if not seen or logits.element_size() < 4 or logits.numel() == 0:
-        return False
-    low, high = torch.aminmax(logits.detach())
-    return low.item() > -PLAIN and high.item() < PLAIN
 
 
 def monte_carlo_kl(
