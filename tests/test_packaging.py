@@ -22,6 +22,7 @@ import hotgrad
 
 ROOT = Path(__file__).resolve().parents[1]
 EXTRAS = {
+    "arviz",
     "joblib",
     "lightning_fabric",
     "lightning_utilities",
@@ -37,6 +38,7 @@ EXTRAS = {
     "tensorboard",
     "tqdm",
     "typer",
+    "xarray",
 }
 
 
@@ -146,8 +148,8 @@ def test_core_depends_on_torch_alone(metadata: Message) -> None:
 def test_extra_all_is_what_a_user_may_want() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     extras = project["optional-dependencies"]
-    assert set(extras) == {"train", "select", "audit", "tensorboard", "all", "test"}
-    assert extras["all"] == ["hotgrad[train,select,audit,tensorboard]"]
+    assert set(extras) == {"train", "select", "infer", "audit", "tensorboard", "all", "test"}
+    assert extras["all"] == ["hotgrad[train,select,infer,audit,tensorboard]"]
 
 
 def test_constraints_pin_every_requirement_within_its_range(metadata: Message) -> None:
@@ -205,7 +207,9 @@ def test_command_without_its_extra_names_it(start: str, installed: Path, tmp_pat
     assert 'pip install "hotgrad[train]"' in line
 
 
-@pytest.mark.parametrize("arguments", [["select", "wine"], ["audit", "subset"]])
+@pytest.mark.parametrize(
+    "arguments", [["select", "wine"], ["infer", "noisy-or"], ["audit", "subset"]]
+)
 def test_a_command_without_any_extra_names_its_own(
     arguments: list[str], installed: Path, tmp_path: Path
 ) -> None:
@@ -215,10 +219,14 @@ def test_a_command_without_any_extra_names_its_own(
     assert f'pip install "hotgrad[{arguments[0]}]"' in line
 
 
-# What one application's extra brings and the other's doesn't; an audit needs neither of them.
-TRAIN_ALONE = {"lightning_fabric", "lightning_utilities", "safetensors", "tensorboard"}
-SELECT_ALONE = {"pandas", "pyarrow"}
+# What one application's extra brings and another's doesn't; an audit needs none of them.
+FITTING = {"lightning_fabric", "lightning_utilities", "tensorboard"}
+DIAGNOSIS = {"arviz", "xarray"}
+TRAIN_ALONE = FITTING | DIAGNOSIS | {"safetensors"}
+SELECT_ALONE = DIAGNOSIS | {"pandas", "pyarrow"}
+OF_NO_INFERENCE = FITTING | {"pyarrow", "sklearn"}
 OF_NO_AUDIT = TRAIN_ALONE | {"pyarrow", "sklearn"}
+INFER = ["--steps", "20"]
 AUDIT = ["--replicates", "20", "--estimators", "straight-through"]
 SMALL = ["--hidden", "8", "--num-latents", "2", "--accelerator", "cpu"]
 
@@ -227,10 +235,11 @@ SMALL = ["--hidden", "8", "--num-latents", "2", "--accelerator", "cpu"]
     ("absent", "works", "refused", "extra"),
     [
         (SELECT_ALONE, ["train", *SMALL], ["select", "wine", "--target", "class"], "select"),
-        (TRAIN_ALONE, ["select", "wine", "--target", "class"], ["train", *SMALL], "train"),
+        (TRAIN_ALONE, ["select", "wine", "--target", "class"], ["infer", "noisy-or"], "infer"),
+        (OF_NO_INFERENCE, ["infer", "noisy-or", *INFER], ["train", *SMALL], "train"),
         (OF_NO_AUDIT, ["audit", "subset", *AUDIT], ["audit", "vae", *AUDIT], "train"),
     ],
-    ids=["with train alone", "with select alone", "with audit alone"],
+    ids=["with train alone", "with select alone", "with infer alone", "with audit alone"],
 )
 def test_each_application_needs_its_own_extra_alone(
     absent: set[str],
@@ -241,7 +250,7 @@ def test_each_application_needs_its_own_extra_alone(
     tmp_path: Path,
 ) -> None:
     code = hiding(absent) + MODULE
-    quick = [] if works[0] == "audit" else ["--epochs", "1"]
+    quick = [] if works[0] in ("audit", "infer") else ["--epochs", "1"]
     arguments = [*works, *quick, "--out", "run"]
     done = python(code, *arguments, path=installed, directory=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -256,7 +265,7 @@ def test_each_application_needs_its_own_extra_alone(
     assert refused[0] in done.stdout
 
 
-def test_no_other_command_waits_for_what_select_needs(tmp_path: Path) -> None:
+def test_no_other_command_waits_for_what_select_and_infer_need(tmp_path: Path) -> None:
     code = (
         "import sys\nfrom hotgrad.cli import app\n"
         "print(*{name.partition('.')[0] for name in sys.modules})\n"
@@ -265,7 +274,7 @@ def test_no_other_command_waits_for_what_select_needs(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     brought = set(done.stdout.split())
     assert "typer" in brought
-    assert not brought & {"pandas", "pyarrow", "sklearn"}
+    assert not brought & {"arviz", "pandas", "pyarrow", "sklearn"}
 
 
 @pytest.mark.parametrize("argument", ["--help", "--version"])

@@ -47,6 +47,20 @@ def write(figure: Figure, left: float, top: float, content: str, **style: Any) -
     return figure.text(left / width, 1 - top / height, content, parse_math=False, **style)
 
 
+def wrapped(text: str, width: float, size: float) -> list[str]:
+    """Text in lines that fit between the margins of a picture of such a width."""
+    probe = write(sheet(100, 100, ""), 0, 0, "", size=size)
+    lines, line = [], ""
+    for word in text.replace(" %", "\N{NO-BREAK SPACE}%").split(" "):
+        longer = f"{line} {word}".strip()
+        probe.set_text(longer)
+        if line and probe.get_window_extent().width > width - 2 * MARGIN:
+            lines.append(line)
+            longer = word
+        line = longer
+    return [*lines, line] if line else lines
+
+
 def place(figure: Figure, left: float, top: float, width: float, height: float) -> Axes:
     """Axes that cover a rectangle in pixels."""
     across, down = figure.get_size_inches() * DPI

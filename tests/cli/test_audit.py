@@ -211,6 +211,7 @@ def test_a_problem_of_ones_own(mine: str, capsys: pytest.CaptureFixture[str]) ->
     assert out.startswith("agree: Two bits that should agree\n")
     assert Path("runs/audit-agree/audit.png").is_file()
     assert stdout(capsys, f"{mine}:ready", *FAST, *FEW).startswith("subset: ")
+    assert stdout(capsys, f"{mine}.py:agree", *FAST, *FEW, "--out", "again").startswith("agree: ")
 
 
 def test_what_a_users_function_prints_is_not_json(
@@ -334,7 +335,7 @@ def test_exactness_needs_no_samples() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "Name a problem (polynomial, subset, noisy-or, vae, or module:function), or"),
+        ([], "Name a problem (polynomial, subset, noisy-or, vae, or file.py:function), or"),
         (["vae", "--run", "x"], "one of the two"),
         (["polynomal"], "Unknown problem 'polynomal'. Did you mean polynomial?"),
         (["--run", "absent"], "absent is not a run"),
@@ -426,5 +427,5 @@ def test_a_folder_that_exists_is_not_touched(
 
 def test_the_help_shows_every_problem(capsys: pytest.CaptureFixture[str]) -> None:
     out = stdout(capsys, "--help")
-    for word in ("polynomial", "subset", "noisy-or", "vae", "--run", "mine:problem"):
+    for word in ("polynomial", "subset", "noisy-or", "vae", "--run", "mine.py:problem"):
         assert word in out

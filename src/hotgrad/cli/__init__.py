@@ -14,7 +14,7 @@ def main() -> None:
     """Run `hotgrad`; errors are one line on the terminal and exit status 2."""
     try:
         command = "".join(sys.argv[1:2])
-        with needing(command if command in ("select", "audit") else "train"):
+        with needing(command if command in ("select", "infer", "audit") else "train"):
             from hotgrad.cli.app import run
     except MissingExtraError as error:
         print(f"hotgrad: {error}", file=sys.stderr)

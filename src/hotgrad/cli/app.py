@@ -22,6 +22,7 @@ COMMANDS = {
     "generate": "train",
     "encode": "train",
     "select": "select",
+    "infer": "infer",
     "audit": "audit",
     "draw": "train",
 }

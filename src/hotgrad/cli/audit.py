@@ -21,7 +21,8 @@ from hotgrad.audit.table import as_text
 from hotgrad.cli.advice import advice
 from hotgrad.cli.extras import needing
 from hotgrad.cli.folders import new_folder
-from hotgrad.cli.own_problem import own_problem, place_of, told
+from hotgrad.cli.own_function import is_ours, told
+from hotgrad.cli.own_problem import own_problem
 from hotgrad.cli.progress import Counter, console, counting_bar
 from hotgrad.estimators import ESTIMATORS, Estimator
 from hotgrad.ops.checks import check_choice, check_count, check_temperature
@@ -39,7 +40,7 @@ def audit(
     problem: Annotated[
         str | None,
         typer.Argument(
-            help=f"{', '.join(NAMES)}, or your own as module:function.",
+            help=f"{', '.join(NAMES)}, or your own as file.py:function or module:function.",
             metavar="PROBLEM",
             show_default=False,
         ),
@@ -116,7 +117,7 @@ def audit(
 
     - `hotgrad audit --run runs/digits-categorical`: of an autoencoder that you trained
 
-    - `hotgrad audit mine:problem`: the function problem in mine.py returns (f, q), as
+    - `hotgrad audit mine.py:problem`: the function problem in mine.py returns (f, q), as
     `hg.expectation` takes them
     """
     degrees = _temperatures(temperatures)
@@ -196,7 +197,7 @@ def _pose(
 ) -> Problem:
     if (name is None) == (run is None):
         raise ValueError(
-            f"Name a problem ({', '.join(NAMES)}, or module:function), or a trained model with "
+            f"Name a problem ({', '.join(NAMES)}, or file.py:function), or a trained model with "
             "--run RUN: one of the two."
         )
     if run is not None or name == "vae":
@@ -223,8 +224,7 @@ def _measure(
     try:
         found = measure(problem.f, problem.q, estimators, progress=progress, **settings)
     except Exception as error:
-        is_said = isinstance(error, ValueError | NotImplementedError) and not place_of(error)
-        if is_said or not own:
+        if is_ours(error) or not own:
             raise
         raise ValueError(f"{problem.name}'s f failed: {told(error)}.") from error
     if not found.rows:

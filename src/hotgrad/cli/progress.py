@@ -1,4 +1,4 @@
-"""Progress bars: training with its bound, choosing with its loss, and anything that counts."""
+"""Progress bars: training and fitting with their bounds, choosing with its loss, and counting."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -86,6 +86,32 @@ def selection_bar(
             if not tasks:
                 tasks.append(bar.add_task(label, total=at.epochs, **fields))
             bar.update(tasks[0], completed=at.epoch, **fields)
+
+        yield update
+
+
+@contextmanager
+def fitting_bar(label: str, *, shown: bool = True) -> Iterator[Callable[[int, int, float], None]]:
+    """A bar with the step and the smoothed bound; it leaves nothing behind."""
+    if not (shown and console.is_terminal):
+        yield lambda step, steps, bound: None
+        return
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=16),
+        MofNCompleteColumn(),
+        TextColumn("bound {task.fields[bound]:.6g}"),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+    ) as bar:
+        tasks: list[TaskID] = []
+
+        def update(step: int, steps: int, bound: float) -> None:
+            if not tasks:
+                tasks.append(bar.add_task(label, total=steps, bound=bound))
+            if step % REDRAW_EVERY == 0 or step == steps:
+                bar.update(tasks[0], completed=step, bound=bound)
 
         yield update
 

@@ -32,7 +32,7 @@ def look_ahead(problem: Problem, estimator: Any) -> None:
     flat = as_law(law)
     entries = flat.batch_shape.numel() * flat.event_shape.numel()
     count = max(1, min(SAMPLES, MAX_ELEMENTS // max(1, entries)))
-    generator = torch.Generator(flat.logits.device).manual_seed(0)
+    generator = torch.Generator(problem.device).manual_seed(0)
 
     def values(z: dict[str, Tensor]) -> Tensor:
         given = z if isinstance(law, Joint) else z[""]

@@ -68,12 +68,13 @@ def fit(
     `nn.Module`, or if they are given. **Structured q**: where some unknowns depend on others,
     take the expectation of the inner ones inside `log_joint`, with their entropy added.
 
-    **Stopping.** The bound is averaged over windows of a fiftieth of `steps`, 50 at least. When two
-    windows in a row haven't risen, by more than `tolerance` of the whole rise since the start and
-    by more than their own noise, the step size is reduced to 0.3 of what it was; the fourth time,
-    the fit has converged. Where noise hides a slow rise, allow more steps. A bound that turns NaN
-    or falls below where it began, and logits that fly off, stop the fit with a warning, and the
-    last good state is what you get. `Fit.reason` says which it was.
+    **Stopping.** The bound is averaged over windows of a fiftieth of `steps`, 50 at least. A window
+    rises if it is above the best one by more than `tolerance` of the bound's rise in the latter
+    half of the steps, and by more than their noise. When five windows in a row haven't risen, the
+    step size is reduced to 0.3 of what it was, then whenever two haven't; in place of the fourth
+    reduction, the fit has converged. Where noise hides a slow rise, allow more steps. A bound that
+    turns NaN or falls below where it began, and logits that fly off, stop the fit with a warning,
+    and the last good state is what you get. `Fit.reason` says which it was.
 
     Args:
         log_joint: log p(x, z) up to a constant, from z `(num_samples, *batch, *event)`, for a
@@ -127,8 +128,8 @@ def fit(
     problem = Problem(log_joint, q, data, batch_size, parameters)
     bound = Objective(problem, objective, estimator, num_samples)
     with torch.inference_mode(False), torch.enable_grad():
-        course = _Course(problem, bound, optimizer, Watch(steps, tolerance))
         look_ahead(problem, estimator)
+        course = _Course(problem, bound, optimizer, Watch(steps, tolerance, bound.at_start()))
         converged, reason = course.run(steps, generator, progress)
     return Fit(problem, bound.label, course.trace, converged, reason)
 
@@ -145,7 +146,7 @@ class _Course:
     ) -> None:
         self._problem, self._bound, self._watch = problem, bound, watch
         self._optimizer = _make_optimizer(problem, bound.estimator, optimizer)
-        self.trace = Trace()
+        self.trace = Trace(relaxed=bound.relaxed)
         self._good, self._good_step = self._snapshot(), 0
 
     def run(
@@ -176,12 +177,12 @@ class _Course:
             if verdict == "converged":
                 return True, (
                     f"converged after {step:,} steps: averaged over {window} steps, the bound no "
-                    f"longer rises by {self._watch.tolerance:g} of its rise so far and more than "
+                    f"longer rises by {self._watch.tolerance:g} of its latest rise and more than "
                     f"its noise, at the {REDUCTIONS + 1}th step size, {self._step_size:.2g}"
                 )
             if verdict == "fell":
                 return False, self._go_back(
-                    f"the bound fell from {self._watch.start:.6g} at the start to "
+                    f"the bound fell from {self._watch.start.mean:.6g} at the start to "
                     f"{statistics.fmean(self.trace.bounds[-window:]):.6g} at step {step:,}."
                 )
             if self._watch.is_best:

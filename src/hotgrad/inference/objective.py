@@ -4,7 +4,7 @@ import math
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from hotgrad.distributions import Joint, PlackettLuceSubset
@@ -13,9 +13,12 @@ from hotgrad.estimators.base import label_of
 from hotgrad.expectation import expectation
 from hotgrad.importance import importance_bound
 from hotgrad.inference.problem import Problem
+from hotgrad.inference.watch import Mean
 from hotgrad.ops import checks
 
 OBJECTIVES = ("elbo", "importance")
+LOOKS = 16
+"""Estimates of the bound before the first step."""
 SUMMED_SUBSETS = 2**11
 """A Plackett-Luce law's entropy is a sum over its subsets; beyond so many it is estimated."""
 
@@ -62,6 +65,27 @@ class Objective:
         else:
             bounds = self._elbo(law, batches, generator)
         return bounds.sum() * scale
+
+    def at_start(self) -> Mean:
+        """The bound as it is now, without learning anything, also of a baseline or a critic."""
+        estimator = self.estimator if isinstance(self.estimator, nn.Module) else None
+        learns = estimator is not None and estimator.training
+        generator = torch.Generator(self._problem.device).manual_seed(0)
+        rows = self._problem.batches(generator)
+        try:
+            if estimator is not None:
+                estimator.eval()
+            with torch.no_grad():
+                return Mean.of([self(next(rows), generator).item() for _ in range(LOOKS)])
+        finally:
+            if estimator is not None:
+                estimator.train(learns)
+
+    @property
+    def relaxed(self) -> bool:
+        """Whether its values are those of relaxed samples; the unbiased ones report hard ones."""
+        relaxes = getattr(self.estimator, "relaxes_f", False)
+        return relaxes and not getattr(self.estimator, "unbiased", False)
 
     def _elbo(self, law: Any, batches: Any, generator: torch.Generator | None) -> Tensor:
         def log_joint(z: Any) -> Tensor:

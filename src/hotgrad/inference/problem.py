@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from hotgrad.distributions import as_law
 from hotgrad.inference.model import Batch, LogJointFunction, Model
 from hotgrad.inference.rows import Data, Rows, size_of
 from hotgrad.inference.unknowns import tensors_of, unknowns_of
@@ -64,6 +65,12 @@ class Problem:
     def at_first(self) -> tuple[Any, list[Batch]]:
         """The law of the first minibatch in the data's order, and its rows."""
         return self.at(slice(None) if self.rows is None else slice(0, self.rows.batch_size))
+
+    @property
+    def device(self) -> torch.device:
+        """Where the unknowns are."""
+        device: torch.device = as_law(self.at_first()[0]).logits.device
+        return device
 
     def batches(self, generator: torch.Generator | None) -> Iterator[Tensor | slice]:
         """The rows of each step, without end."""

@@ -3,6 +3,7 @@
 import math
 import statistics
 from dataclasses import dataclass, field
+from typing import NamedTuple, Self
 
 from hotgrad.ops import checks
 
@@ -13,8 +14,9 @@ REDUCTIONS = 3
 ROUNDING = 1e-6
 """Relative error of a float32 sum."""
 LEAST_WINDOW = 50
-PATIENCE = 2
-"""Windows in a row that don't rise before the bound has stopped rising."""
+PATIENCE, LATER_PATIENCE = 5, 2
+"""Windows in a row that don't rise before the bound has stopped rising: at the first step size,
+which may yet find its way off a saddle, and at the smaller ones."""
 
 
 @dataclass
@@ -22,10 +24,12 @@ class Trace:
     """What a fit did, one entry a step."""
 
     bounds: list[float] = field(default_factory=list)
-    """The estimated bound before the step. Where the estimator relaxes z it is that of relaxed
-    samples, which is no bound of anything."""
+    """The estimated bound before the step."""
     step_sizes: list[float] = field(default_factory=list)
     """The optimiser's step size, of its first group of parameters."""
+
+    relaxed: bool = False
+    """Whether the estimates are of relaxed samples, which makes them no bound of anything."""
 
     @property
     def steps(self) -> list[int]:
@@ -33,59 +37,66 @@ class Trace:
         return list(range(1, len(self.bounds) + 1))
 
 
+class Mean(NamedTuple):
+    """Of several estimates of the bound."""
+
+    mean: float
+    error: float
+    """Its standard error."""
+
+    @classmethod
+    def of(cls, estimates: list[float]) -> Self:
+        """Of two or more."""
+        error = statistics.stdev(estimates) / math.sqrt(len(estimates))
+        return cls(statistics.fmean(estimates), error)
+
+
 class Watch:
     """Judges each window of the bound's estimates.
 
-    A window rises if its mean is above the best one so far by more than a share of all that the
-    bound has risen since the start, and by more than the noise in both. Not a share of the bound
-    itself, to which any constant may be added.
+    A window rises if its mean is above the best one so far by more than a share of what the bound
+    has risen in the latter half of the steps, and by more than the noise in both. Not a share of
+    the bound itself, to which any constant may be added, nor of the whole rise, which a bad start
+    makes large.
 
     Args:
         steps: at most; a window has a fiftieth of them, 50 at least.
         tolerance: the share; None never stops.
+        start: the bound before the first step.
     """
 
-    def __init__(self, steps: int, tolerance: float | None) -> None:
+    def __init__(self, steps: int, tolerance: float | None, start: Mean) -> None:
         if tolerance is not None:
             checks.check_positive(tolerance, "tolerance")
         self.window = max(LEAST_WINDOW, steps // 50)
         self.tolerance = tolerance
-        self.best = -math.inf
+        self.start = self._best = start
         self.is_best = False
         """Whether the latest window is the best one so far, and above the start."""
-        self._best_error = 0.0
-        self._start: float | None = None
+        self._means = [start.mean]
         self._still = 0
         self._reductions = 0
 
     def judge(self, bounds: list[float]) -> str:
         """What follows from the latest window: "go on", "smaller steps", "converged", "fell"."""
-        mean = statistics.fmean(bounds)
-        spread = statistics.stdev(bounds)
-        error = spread / math.sqrt(len(bounds))
-        if self._start is None:
-            self._start = self.best = bounds[0]
-        noise = math.hypot(error, self._best_error)
-        least = max((self.tolerance or 0.0) * (self.best - self._start), ROUNDING * abs(mean))
-        rises = mean - self.best > max(least, noise)
-        self.is_best = mean > self.best
+        latest, best = Mean.of(bounds), self._best
+        risen = max(0.0, best.mean - self._means[len(self._means) // 2])
+        least = max((self.tolerance or 0.0) * risen, ROUNDING * abs(latest.mean))
+        rises = latest.mean - best.mean > max(least, math.hypot(latest.error, best.error))
+        self._means.append(latest.mean)
+        self.is_best = latest.mean > best.mean
         if self.is_best:
-            self.best, self._best_error = mean, error
+            self._best = latest
         if rises:
             self._still = 0
             return "go on"
         self._still += 1
-        if self._still < PATIENCE:
+        if self._still < (LATER_PATIENCE if self._reductions else PATIENCE):
             return "go on"
-        if mean < self._start - 3 * math.hypot(spread, error):
+        if latest.mean < self.start.mean - 3 * math.hypot(latest.error, self.start.error):
             return "fell"
         if self.tolerance is None:
             return "go on"
         self._still = 0
         self._reductions += 1
         return "converged" if self._reductions > REDUCTIONS else "smaller steps"
-
-    @property
-    def start(self) -> float:
-        """The bound's first estimate."""
-        return math.nan if self._start is None else self._start

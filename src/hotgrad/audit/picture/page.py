@@ -27,6 +27,7 @@ from hotgrad.canvas import (
     VALID,
     save,
     sheet,
+    wrapped,
     write,
 )
 
@@ -65,8 +66,8 @@ def picture_of(audit: Drawable, title: str) -> Figure:
         named = [trail[0] for trail in curves] + rivals[:1]
         names = [dataclasses.replace(point, temperature=None) for point in named]
         width += _GAP + _CURVES_WIDTH + TO_NAME + round(widest_name(sheet(100, 100, ""), names))
-    verdict = _wrapped(audit.verdict, width, LABEL_SIZE + 1)
-    notes = _wrapped(" ".join(_notes(audit, points)), width, TICK_SIZE)
+    verdict = wrapped(audit.verdict, width, LABEL_SIZE + 1)
+    notes = wrapped(" ".join(_notes(audit, points)), width, TICK_SIZE)
     top = HEADER + len(verdict) * 42 + 70
     below = top + _HEIGHT + XLABEL + 40
     figure = sheet(width, below + 100 + len(notes) * _LINE + MARGIN // 2, title)
@@ -151,17 +152,3 @@ def _notes(audit: Drawable, points: Points) -> list[str]:
         more = f" and {len(refused) - _MANY} more" if len(refused) > _MANY else ""
         notes.append(f"Can't serve here: {', '.join(refused[:_MANY])}{more}.")
     return notes
-
-
-def _wrapped(text: str, width: float, size: float) -> list[str]:
-    """Lines that fit between the picture's margins."""
-    probe = write(sheet(100, 100, ""), 0, 0, "", size=size)
-    lines, line = [], ""
-    for word in text.replace(" %", "\N{NO-BREAK SPACE}%").split(" "):
-        longer = f"{line} {word}".strip()
-        probe.set_text(longer)
-        if line and probe.get_window_extent().width > width - 2 * MARGIN:
-            lines.append(line)
-            longer = word
-        line = longer
-    return [*lines, line] if line else lines

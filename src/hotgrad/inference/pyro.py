@@ -1,0 +1,251 @@
+"""Laws of this library at the sample sites of Pyro: in guides, and in models.
+
+Pyro asks a distribution for a sample, for its log-probability, and for the parts from which its
+ELBOs build a gradient (`score_parts`). A law alone is sampled and scored, and Pyro makes the
+gradient; a law with a pathwise estimator brings its own, in the sample.
+"""
+
+from typing import Any, ClassVar, Self
+
+import torch
+from torch import Tensor
+from torch.distributions import Distribution
+
+from hotgrad.distributions import Joint, PlackettLuceSubset, as_law
+from hotgrad.estimators import entry
+from hotgrad.estimators.base import label_of
+
+try:
+    from pyro.distributions import TorchDistribution
+    from pyro.distributions.score_parts import ScoreParts
+except ModuleNotFoundError as error:
+    if error.name is None or error.name.split(".")[0] == "hotgrad":
+        raise
+    raise ModuleNotFoundError(
+        f"hotgrad.inference.pyro needs {error.name}, which comes with Pyro: pip install pyro-ppl",
+        name=error.name,
+    ) from error
+
+
+def as_pyro(q: Distribution, estimator: Any = None) -> "PyroLaw":
+    r"""A law as a Pyro distribution, for `pyro.sample("z", ...)` in a guide or a model.
+
+    Without an estimator z is a hard sample, and Pyro estimates the gradient: the score function in
+    `Trace_ELBO` and `TraceGraph_ELBO` (baselines are Pyro's, `infer={"baseline": ...}`), unbiased;
+    a sum over all states of the site, exact, in `TraceEnum_ELBO` (`infer={"enumerate":
+    "parallel"}`). In a model this is the prior of z.
+
+    With a pathwise estimator, in a guide, z carries that estimator's gradient. What `Trace_ELBO`,
+    `TraceGraph_ELBO` and `TraceMeanField_ELBO` then climb is
+
+    $$\mathbb{E}_{z \sim r_\phi}[\log p(x, z)] + H(q_\phi),$$
+
+    r being the law of the estimator's samples, and the entropy's gradient exact. Hard samples
+    (`StraightThrough`, `ReinMax`, ...) have r = q: the loss estimates the ELBO, and its gradient is
+    as biased as the estimator is. (`IMLE` and `PerturbedMAP` on `KSubset` have an r that is close.)
+    Relaxed ones (`GumbelSoftmax`, `RelaxedTopK`) have an r between the vertices: the gradient is
+    right for this relaxed objective, biased for the ELBO, and the loss is no bound. For a bound,
+    sample the fitted guide without the estimator.
+
+    `RenyiELBO` differentiates the weights p / q themselves, so it needs an estimator of hard
+    samples, and a law whose log-probability has a gradient in z: any but `PlackettLuceSubset`.
+
+    Args:
+        q: `Bernoulli`, `OneHotCategorical`, `KSubset`, `PlackettLuceSubset`, `to_event` of them,
+            or any law that `expectation` takes. In a model that meets relaxed samples, one made
+            with `validate_args=False`.
+        estimator: None, or a pathwise one such as `StraightThrough()`.
+
+    Returns:
+        A Pyro distribution of the same batch and event shape, for plates, `expand`, `to_event`,
+        `mask`, `scale` and vectorised particles.
+
+    Raises:
+        ValueError: q isn't a law of one discrete vector, the estimator isn't pathwise.
+        NotImplementedError: the estimator needs a method that q hasn't.
+        ModuleNotFoundError: at the import of this module, without Pyro.
+
+    Example:
+        >>> import pyro
+        >>> from hotgrad.inference.pyro import as_pyro
+        >>> prior = hg.KSubset(torch.zeros(5), k=2)
+        >>> def model():
+        ...     z = pyro.sample("z", as_pyro(prior))
+        ...     pyro.factor("data", z @ torch.arange(5.0))
+        >>> def guide():
+        ...     logits = pyro.param("logits", torch.zeros(5))
+        ...     pyro.sample("z", as_pyro(hg.KSubset(logits, k=2), hg.StraightThrough()))
+        >>> svi = pyro.infer.SVI(
+        ...     model, guide, pyro.optim.Adam({"lr": 0.1}), pyro.infer.Trace_ELBO()
+        ... )
+        >>> losses = [svi.step() for _ in range(20)]
+        >>> bool(pyro.param("logits")[4] > pyro.param("logits")[0])
+        True
+
+    Reference: Automated Variational Inference in Probabilistic Programming (Wingate, Weber, 2013),
+    https://arxiv.org/abs/1301.1299; Pyro: Deep Universal Probabilistic Programming (Bingham et
+    al., 2019), https://arxiv.org/abs/1810.09538
+    """
+    if isinstance(q, Joint):
+        raise ValueError(
+            f"q is a Joint of {', '.join(q.laws)}, and a Pyro site holds one tensor. Give each a "
+            "site of its own: pyro.sample(name, as_pyro(law)) for the items of q.laws."
+        )
+    law = as_law(q)
+    if estimator is not None:
+        _check_pathwise(estimator, law)
+    return PyroLaw(law, estimator)
+
+
+def _check_pathwise(estimator: Any, law: Any) -> None:
+    if isinstance(estimator, type) or not hasattr(estimator, "sample"):
+        got = repr(estimator) if isinstance(estimator, type) else label_of(estimator)
+        raise ValueError(
+            f"estimator must be a pathwise estimator object such as StraightThrough(), got {got}. "
+            "Leave it out for the score function, whose gradient and baselines are Pyro's."
+        )
+    entry.check_pairing(estimator, law)
+    inner = getattr(law, "law", law)
+    if type(inner).entropy is Distribution.entropy:
+        raise NotImplementedError(
+            f"as_pyro with {label_of(estimator)} needs the law's entropy, which "
+            f"{type(inner).__name__} doesn't have. Leave the estimator out."
+        )
+
+
+class PyroLaw(TorchDistribution):
+    """What `as_pyro` returns.
+
+    Args:
+        law: of this library, or a user's own with its methods.
+        estimator: None, or a pathwise one.
+        lead: batch dimensions to the left of the law's own, in which samples are independent.
+    """
+
+    arg_constraints: ClassVar[dict[str, Any]] = {}
+
+    def __init__(self, law: Any, estimator: Any = None, lead: tuple[int, ...] = ()) -> None:
+        self.law = law
+        self.estimator = estimator
+        self.lead = torch.Size(lead)
+        # attributes, as Pyro's `has_rsample_` sets one; Pyro sums over the states of no sample
+        self.has_rsample = estimator is not None
+        self.has_enumerate_support = estimator is None and hasattr(law, "enumerate_support")
+        super().__init__(self.lead + law.batch_shape, law.event_shape, validate_args=False)
+
+    @property
+    def support(self) -> Any:
+        """The law's own."""
+        return self.law.support
+
+    @property
+    def mean(self) -> Tensor:
+        """The marginals."""
+        return self.law.mean.expand(self._extended_shape())
+
+    @property
+    def mode(self) -> Tensor:
+        """The likeliest state."""
+        return self.law.mode.expand(self._extended_shape())
+
+    def entropy(self) -> Tensor:
+        """In nats, of the discrete law."""
+        return self.law.entropy().expand(self.batch_shape)
+
+    def expand(self, batch_shape: Any, _instance: Any = None) -> Self:
+        """The law in more independent copies, which share what it works out of its logits."""
+        batch_shape = torch.Size(batch_shape)
+        grown = zip(reversed(self.batch_shape), reversed(batch_shape), strict=False)
+        fits = all(size in (1, new) for size, new in grown)
+        if len(batch_shape) < len(self.batch_shape) or not fits:
+            raise ValueError(
+                f"A batch of shape {tuple(self.batch_shape)} can't be expanded to "
+                f"{tuple(batch_shape)}: sizes of 1 can grow, and dimensions be added on the left."
+            )
+        split = len(batch_shape) - len(self.law.batch_shape)
+        own = batch_shape[split:]
+        law = self.law if own == self.law.batch_shape else self.law.expand(own)
+        return type(self)(law, self.estimator, batch_shape[:split])
+
+    def to_event(self, reinterpreted_batch_ndims: int | None = None) -> Self:
+        """The rightmost batch dimensions, all by default, counted as part of the event."""
+        available = len(self.batch_shape)
+        ndims = available if reinterpreted_batch_ndims is None else reinterpreted_batch_ndims
+        if not 0 <= ndims <= available:
+            raise ValueError(
+                f"to_event needs a number of dimensions from 0 to {available}, those of the batch "
+                f"{tuple(self.batch_shape)}; got {ndims}."
+            )
+        inside = ndims <= len(self.law.batch_shape)
+        law = self.law if inside else self.law.expand(self.batch_shape)
+        return type(self)(law.to_event(ndims), self.estimator, self.lead if inside else ())
+
+    def mask(self, mask: bool | Tensor) -> Any:
+        """The distribution with sites taken out of the log-probabilities."""
+        # Pyro's own copy for True would take the gradient from `log_prob` alone
+        return self if mask is True else super().mask(mask)  # type: ignore[no-untyped-call]
+
+    def sample(self, sample_shape: Any = ()) -> Tensor:
+        """`sample_shape + batch_shape + event_shape`, without a gradient."""
+        if self.estimator is None:
+            drawn: Tensor = self.law.sample(torch.Size(sample_shape) + self.lead)
+            return drawn
+        with torch.no_grad():
+            return self.rsample(sample_shape)
+
+    def rsample(self, sample_shape: Any = ()) -> Tensor:
+        """The estimator's samples, which carry its gradient."""
+        drawn: Tensor = self.estimator.sample(self.law, torch.Size(sample_shape) + self.lead)
+        return drawn
+
+    def enumerate_support(self, expand: bool = True) -> Tensor:
+        """Every state of the event, `(states, *batch_shape, *event_shape)`, or with 1s for batch.
+
+        Raises:
+            ValueError: more than 2^20 states.
+        """
+        states: Tensor = self.law.enumerate_support(expand=False)
+        ones = (1,) * len(self.batch_shape)
+        states = states.reshape(states.shape[:1] + ones + self.event_shape)
+        return states.expand(self._extended_shape(states.shape[:1])) if expand else states
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """log q(value) of the discrete law.
+
+        Raises:
+            ValueError: a value outside the support, where the law validates; one with a gradient,
+                where the law gives it none.
+        """
+        if value.requires_grad and not _scores_samples(self.law):
+            raise ValueError(
+                "PlackettLuceSubset gives no gradient to the set that it scores, so a pathwise "
+                "guide would learn nothing of this term. Give the guide no estimator, or score by "
+                "KSubset, which is the same law where all logits are equal."
+            )
+        try:
+            scores: Tensor = self.law.log_prob(value)
+        except ValueError as error:
+            if value.requires_grad:
+                error.add_note(
+                    "The value carries a gradient: a relaxed sample lies between the vertices. "
+                    "Score it with a law made with validate_args=False, or give the guide an "
+                    "estimator of hard samples such as StraightThrough()."
+                )
+            raise
+        return scores.expand(torch.broadcast_shapes(scores.shape, self.batch_shape))
+
+    def score_parts(self, value: Tensor) -> ScoreParts:
+        """What Pyro's ELBOs make of this site in a guide."""
+        if not self.has_rsample or self.estimator is None:
+            return super().score_parts(value)  # type: ignore[no-untyped-call]
+        negative_entropy = -self.entropy()
+        # where log q isn't the discrete law's at this sample, its mean stands in
+        hard = not getattr(self.estimator, "relaxes_f", False) and _scores_samples(self.law)
+        log_prob = self.log_prob(value) if hard else negative_entropy
+        no_score: Any = 0  # Pyro's sign for "none", whatever its hint says
+        return ScoreParts(log_prob, no_score, negative_entropy)
+
+
+def _scores_samples(law: Any) -> bool:
+    """Whether log q(z) has a gradient in z."""
+    return not isinstance(getattr(law, "law", law), PlackettLuceSubset)

@@ -1,0 +1,236 @@
+"""What a fit gives: the posterior, how it came about, and ways to look at it and keep it."""
+
+import contextlib
+import math
+import os
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from hotgrad.distributions import as_law
+from hotgrad.estimators.vimco import log_mean
+from hotgrad.inference.diagnosis import Diagnosis, diagnose_blocks
+from hotgrad.inference.exact import exact_posterior
+from hotgrad.inference.model import NotFiniteError
+from hotgrad.inference.parts import Unknown, unknowns_of
+from hotgrad.inference.problem import Block, Problem
+from hotgrad.inference.states import TooManyStatesError
+from hotgrad.inference.store import save
+from hotgrad.inference.watch import Trace
+from hotgrad.inference.weights import rows_at_once
+from hotgrad.ops import checks
+
+Samples = Tensor | dict[str, Tensor]
+
+ELBO_SAMPLES = 256
+"""Samples, or states, of a row that the ELBO is worked out from."""
+ELBO_ENTRIES = 2**22
+"""The most entries of all samples together, unless one has more."""
+
+
+class Fit:
+    """A fitted posterior, from `fit` or from `load`.
+
+    What goes over all the data (`marginals`, `sample`, `bound`, `diagnose`) does so in pieces.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        label: str,
+        trace: Trace,
+        converged: bool,
+        reason: str,
+        elbo: float | None = None,
+    ) -> None:
+        self._problem = problem
+        self.label = label
+        """The objective, the estimator and its samples."""
+        self.trace = trace
+        """`steps`, `bounds` and `step_sizes`, an entry a step."""
+        self.converged = converged
+        """Whether the bound stopped rising, rather than the steps ran out or a step failed."""
+        self.reason = reason
+        """Why it stopped."""
+        self._elbo = elbo
+
+    @property
+    def posterior(self) -> Any:
+        """The fitted law; of an amortised q the module that makes it."""
+        return self._problem.unknowns.posterior
+
+    @property
+    def marginals(self) -> Samples:
+        """The means of all unknowns `(*batch, *event)`, by name for a `Joint`."""
+        return self._gathered(lambda law: law.mean, 0)
+
+    @property
+    def elbo(self) -> float:
+        r"""$E_q[\log p(x, z)] + H(q)$ of all the data, worked out once.
+
+        A sum over all states of a row's unknowns where these are few, otherwise by hard samples.
+        -inf where q gives a probability to what the model rules out; NaN, with a warning, where
+        log_joint has values that aren't finite.
+        """
+        if self._elbo is None:
+            self._elbo = self._estimate_elbo()
+        return self._elbo
+
+    @property
+    def unknowns(self) -> list[Unknown]:
+        """The marginals once more, unknown by unknown, with what they are of."""
+        with torch.no_grad():
+            return unknowns_of(next(self._problem.laws()), self.marginals)
+
+    def sample(self, num_samples: int = 1, *, generator: torch.Generator | None = None) -> Samples:
+        """Samples of the posterior `(num_samples, *batch, *event)`, by name for a `Joint`."""
+        checks.check_count(num_samples, "num_samples")
+        return self._gathered(lambda law: law.sample((num_samples,), generator=generator), 1)
+
+    def bound(self, num_samples: int = 1000, *, generator: torch.Generator | None = None) -> float:
+        r"""The importance-weighted bound of all the data, one estimate of it.
+
+        $$\log \frac{1}{S} \sum_{s=1}^S \frac{p(x, z_s)}{q(z_s)}, \quad z_s \sim q,$$
+
+        summed over q's batch. Its mean is below log p(x) and rises towards it with S.
+
+        Args:
+            num_samples: S.
+            generator: the source of randomness; torch's global one by default.
+
+        Raises:
+            ValueError: the fit was loaded without its log_joint.
+
+        Reference: Importance Weighted Autoencoders (Burda, Grosse, Salakhutdinov, 2015), Section 3,
+        https://arxiv.org/abs/1509.00519
+        """
+        checks.check_count(num_samples, "num_samples")
+        total = 0.0
+        for block in self._blocks():
+            draws = list(_draws(block, num_samples, generator))
+            total += float(log_mean(torch.cat([log_p - log_q for log_p, log_q in draws])).sum())
+        return total
+
+    def diagnose(
+        self,
+        num_samples: int = 1000,
+        *,
+        budget: int = 2**16,
+        generator: torch.Generator | None = None,
+    ) -> Diagnosis:
+        """How far to trust the posterior; needs ArviZ.
+
+        Pareto-k-hat and the effective size of importance weights, and, where a row's unknowns have
+        no more than `budget` states, the exact posterior: KL and the worst marginal.
+
+        Args:
+            num_samples: of the weights.
+            budget: the most states that are enumerated.
+            generator: the source of randomness; torch's global one by default.
+
+        Raises:
+            ValueError: the fit was loaded without its log_joint.
+            ModuleNotFoundError: ArviZ isn't installed.
+        """
+        return diagnose_blocks(
+            self._blocks(), num_samples=num_samples, budget=budget, generator=generator
+        )
+
+    def plot(self, path: str | os.PathLike[str], *, title: str = "Fit to the posterior") -> None:
+        """Draws the bound over the steps and the marginals, as a PNG.
+
+        Args:
+            path: the file, written whole or not at all.
+            title: one line above.
+
+        Raises:
+            ValueError: the folder doesn't exist.
+            ModuleNotFoundError: matplotlib isn't installed.
+        """
+        try:
+            from hotgrad.inference.picture import draw
+        except ModuleNotFoundError as error:
+            if error.name is None or error.name.split(".")[0] == "hotgrad":
+                raise
+            raise ModuleNotFoundError(
+                f'plot needs {error.name}: pip install "hotgrad[infer]"', name=error.name
+            ) from error
+        draw(self, path, title=title)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes what was learned and how it came about, for `load`; as a safetensors file.
+
+        Args:
+            path: the file, written whole or not at all.
+
+        Raises:
+            ValueError: the folder doesn't exist.
+            ModuleNotFoundError: safetensors isn't installed.
+        """
+        save(
+            path,
+            self._problem,
+            self.trace,
+            self.elbo,
+            label=self.label,
+            converged=self.converged,
+            reason=self.reason,
+        )
+
+    def _blocks(self) -> Iterator[Block]:
+        with torch.no_grad():
+            yield from self._problem.blocks()
+
+    def _estimate_elbo(self) -> float:
+        total = 0.0
+        try:
+            for block in self._blocks():
+                total += float(_elbo_of(block).sum())
+        except NotFiniteError as error:
+            # nothing else of the fit is lost for it
+            warnings.warn(f"The bound of the fit is unknown. {error}", stacklevel=3)
+            return math.nan
+        return total
+
+    def _gathered(self, of: Callable[[Any], Any], dim: int) -> Any:
+        with torch.no_grad():
+            found = [of(law) for law in self._problem.laws()]
+        if len(found) == 1:
+            return found[0]
+        if isinstance(found[0], dict):
+            return {name: torch.cat([one[name] for one in found], dim) for name in found[0]}
+        return torch.cat(found, dim)
+
+    def __repr__(self) -> str:
+        state = "converged" if self.converged else "not converged"
+        return (
+            f"Fit({self.posterior!r}, elbo={self.elbo:.6g}, {len(self.trace.bounds):,} steps, "
+            f"{state})"
+        )
+
+
+def _elbo_of(block: Block) -> Tensor:
+    """Of each row `(*batch,)`: exactly where the states are few, otherwise from samples."""
+    with contextlib.suppress(TooManyStatesError, NotImplementedError):
+        return exact_posterior(block.law, block.log_joint, budget=ELBO_SAMPLES).elbo
+    law = as_law(block.law)
+    entries = law.batch_shape.numel() * law.event_shape.numel()
+    # many unknowns take long, and average out each other's noise
+    samples = min(max(1, ELBO_ENTRIES // max(1, entries)), ELBO_SAMPLES)
+    generator = torch.Generator(law.logits.device).manual_seed(0)
+    draws = list(_draws(block, samples, generator))
+    # nearly alike where q is near the posterior, as log p alone isn't
+    return torch.cat([log_p - log_q for log_p, log_q in draws]).mean(0)
+
+
+def _draws(
+    block: Block, num_samples: int, generator: torch.Generator | None
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """log p(x, z) and log q(z) of samples, some at a time, `(S, *batch)` in float64."""
+    most = rows_at_once(block.law)
+    for start in range(0, num_samples, most):
+        z = block.law.sample((min(most, num_samples - start),), generator=generator)
+        yield block.log_joint(z).double(), block.law.log_prob(z).double()

@@ -1,0 +1,393 @@
+"""A fit's file: what comes back is what was saved, bit for bit; what can't fit is refused."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+import hotgrad as hg
+from hotgrad import inference
+from hotgrad.inference import Fit, fit, load
+from hotgrad.inference.store import KEY
+
+ROWS = 6
+
+
+def logits(*shape: int) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(3))
+
+
+LAWS: dict[str, Any] = {
+    "a bit": hg.Bernoulli(logits=logits()),
+    "bits": hg.Bernoulli(logits=logits(2, 3)).to_event(1),
+    "in float64": hg.Bernoulli(logits=logits(3).double()).to_event(1),
+    "in bfloat16": hg.Bernoulli(logits=logits(3).bfloat16()).to_event(1),
+    "unchecked": hg.Bernoulli(logits=logits(3), validate_args=False),
+    "categories": hg.OneHotCategorical(logits=logits(2, 4)),
+    "masked": hg.OneHotCategorical(logits=torch.tensor([0.5, -torch.inf, 1.0])),
+    "a grid of categories": hg.OneHotCategorical(logits=logits(2, 3, 4)).to_event(2),
+    "a subset": hg.KSubset(logits(5), 2),
+    "subsets in order": hg.PlackettLuceSubset(logits(2, 4), 2).to_event(1),
+    "torch's own": torch.distributions.Bernoulli(logits=logits(3)),
+    "a joint": hg.Joint(
+        kept=hg.Bernoulli(logits=logits(2)).to_event(1),
+        kind=hg.OneHotCategorical(logits=logits(3)),
+        few=hg.KSubset(logits(4), 1),
+    ),
+}
+
+
+def summed(law: Any) -> Any:
+    """A log joint in the law's shape, in which no two unknowns are alike."""
+
+    def log_joint(z: Any) -> Tensor:
+        total = torch.zeros(())
+        for part in z.values() if isinstance(z, dict) else [z]:
+            weights = torch.linspace(-1, 1, part[0].numel(), dtype=part.dtype)
+            terms = (part * weights.view(part.shape[1:])).reshape(len(part), *law.batch_shape, -1)
+            total = total + terms.sum(-1)
+        return total
+
+    return log_joint
+
+
+def fitted(law: Any, steps: int = 3) -> Fit:
+    generator = torch.Generator().manual_seed(0)
+    return fit(summed(law), law, steps=steps, num_samples=2, generator=generator)
+
+
+def same(one: Any, other: Any) -> bool:
+    """Whether two samples, or dicts of them, are equal bit for bit."""
+    if isinstance(one, dict):
+        return list(one) == list(other) and all(same(one[name], other[name]) for name in one)
+    return one.dtype == other.dtype and torch.equal(one, other)
+
+
+def drawn(result: Fit) -> Any:
+    return result.sample(5, generator=torch.Generator().manual_seed(1))
+
+
+class Maker(nn.Module):
+    """A law made from the data; its weights are learned."""
+
+    def __init__(self, width: int = 2) -> None:
+        super().__init__()
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            self.layer = nn.Linear(2, width)
+        self.register_buffer("calls", torch.zeros((), dtype=torch.long))
+
+    def forward(self, x: Tensor) -> Any:
+        self.calls += 1
+        return hg.Bernoulli(logits=self.layer(x)).to_event(1)
+
+
+class Likelihood(nn.Module):
+    """A log joint with parameters of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(2))
+
+    def forward(self, z: Tensor, x: Tensor) -> Tensor:
+        return -(x - z * self.weight).square().sum(-1)
+
+
+DATA = logits(ROWS, 2)
+
+
+def amortised() -> Fit:
+    generator = torch.Generator().manual_seed(0)
+    return fit(Likelihood(), Maker(), data=DATA, steps=3, generator=generator)
+
+
+def mixture(mean: nn.Parameter) -> Any:
+    """A log joint that is a plain function, of a parameter."""
+    return lambda z, x: -(z * (x[:, :1] - mean).square()).sum(-1)
+
+
+# What comes back.
+
+
+@pytest.mark.parametrize("name", LAWS)
+def test_a_law_comes_back_bit_for_bit(name: str, tmp_path: Path) -> None:
+    law = LAWS[name]
+    before = fitted(law)
+    before.save(tmp_path / "fit.safetensors")
+    after = load(tmp_path / "fit.safetensors", log_joint=summed(law))
+    assert repr(after.posterior) == repr(before.posterior)
+    assert same(after.posterior.logits, before.posterior.logits)
+    assert same(after.marginals, before.marginals)
+    assert same(drawn(after), drawn(before))
+    assert after.trace == before.trace
+    assert len(after.trace.steps) == 3
+    for what in ("label", "reason", "converged", "elbo"):
+        assert getattr(after, what) == getattr(before, what)
+    seeded = [torch.Generator().manual_seed(2) for _ in range(2)]
+    assert after.bound(10, generator=seeded[0]) == before.bound(10, generator=seeded[1])
+
+
+@pytest.mark.parametrize("name", LAWS)
+def test_a_file_saved_again_is_the_same(name: str, tmp_path: Path) -> None:
+    fitted(LAWS[name]).save(tmp_path / "one")
+    load(tmp_path / "one").save(tmp_path / "two")
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+
+
+@pytest.mark.parametrize("elbo", [-math.inf, math.nan])
+def test_an_elbo_that_is_not_finite(elbo: float, tmp_path: Path) -> None:
+    before = fitted(LAWS["bits"])
+    result = Fit(before._problem, "label", before.trace, False, "why", elbo)
+    result.save(tmp_path / "fit")
+    assert str(load(tmp_path / "fit").elbo) == str(elbo)
+
+
+def test_a_module_is_filled(tmp_path: Path) -> None:
+    before = amortised()
+    before.save(tmp_path / "fit")
+    q, likelihood = Maker(), Likelihood()
+    after = load(tmp_path / "fit", log_joint=likelihood, q=q, data=DATA)
+    assert after.posterior is q
+    assert not torch.equal(likelihood.weight, torch.ones(2))
+    old = before.posterior.state_dict()
+    for name, tensor in q.state_dict().items():
+        assert same(tensor, old[name])
+    assert same(after.marginals, before.marginals)
+    assert same(drawn(after), drawn(before))
+    generators = [torch.Generator().manual_seed(2) for _ in range(2)]
+    assert after.bound(10, generator=generators[0]) == before.bound(10, generator=generators[1])
+
+
+def test_a_module_takes_other_rows(tmp_path: Path) -> None:
+    amortised().save(tmp_path / "fit")
+    after = load(tmp_path / "fit", log_joint=Likelihood(), q=Maker(), data=logits(9, 2))
+    assert after.marginals.shape == (9, 2)
+    assert math.isfinite(after.bound(10))
+
+
+def test_parameters_are_filled(tmp_path: Path) -> None:
+    old, new = nn.Parameter(torch.tensor([0.0, 0.5])), nn.Parameter(torch.zeros(2))
+    q = hg.OneHotCategorical(logits=torch.zeros(ROWS, 2))
+    generator = torch.Generator().manual_seed(0)
+    before = fit(mixture(old), q, data=DATA, parameters=[old], steps=4, generator=generator)
+    before.save(tmp_path / "fit")
+    after = load(tmp_path / "fit", log_joint=mixture(new), data=DATA, parameters=new)
+    assert same(new.detach(), old.detach())
+    assert bool(new.any())
+    assert same(after.marginals, before.marginals)
+    generators = [torch.Generator().manual_seed(2) for _ in range(2)]
+    assert after.bound(10, generator=generators[0]) == before.bound(10, generator=generators[1])
+
+
+# Without the model.
+
+
+def test_without_its_log_joint_a_fit_only_looks(tmp_path: Path) -> None:
+    before = fitted(LAWS["a joint"])
+    before.save(tmp_path / "fit")
+    after = load(tmp_path / "fit")
+    assert same(after.marginals, before.marginals)
+    assert same(drawn(after), drawn(before))
+    assert repr(after) == repr(before)
+    after.plot(tmp_path / "fit.png")
+    assert (tmp_path / "fit.png").is_file()
+    for ask in (after.bound, lambda: after.diagnose(50)):
+        with pytest.raises(ValueError, match=r"loaded without its log_joint.*load\(path"):
+            ask()
+
+
+def test_what_a_model_learned_survives_without_it(tmp_path: Path) -> None:
+    amortised().save(tmp_path / "one")
+    load(tmp_path / "one", q=Maker()).save(tmp_path / "two")
+    assert same(load_file(tmp_path / "two"), load_file(tmp_path / "one"))
+
+
+def test_without_data_a_module_is_all_there_is(tmp_path: Path) -> None:
+    amortised().save(tmp_path / "fit")
+    after = load(tmp_path / "fit", q=Maker())
+    assert isinstance(after.posterior, Maker)
+    for ask in (lambda: after.marginals, after.sample, lambda: after.plot(tmp_path / "fit.png")):
+        with pytest.raises(ValueError, match="loaded without them"):
+            ask()
+
+
+def test_rows_of_their_own_need_no_data_to_look(tmp_path: Path) -> None:
+    q = hg.Bernoulli(logits=logits(ROWS, 2)).to_event(1)
+    before = fit(Likelihood(), q, data=DATA, steps=2, batch_size=4)
+    before.save(tmp_path / "fit")
+    assert same(load(tmp_path / "fit").marginals, before.marginals)
+
+
+# What doesn't fit.
+
+
+@pytest.fixture
+def of_rows(tmp_path: Path) -> Path:
+    """The file of a fit with data, a module and a model that learns."""
+    amortised().save(tmp_path / "fit")
+    return tmp_path / "fit"
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({}, "can't be rebuilt from the file, a Maker. Give it as q="),
+        ({"q": Maker(3)}, r"q doesn't fit .*q\.layer\.(bias|weight) is float32 of shape \(2,"),
+        ({"q": Maker().double()}, "float64"),
+        ({"q": LAWS["bits"]}, "has the law Maker; q is {'law': 'Independent'"),
+        ({"q": Maker(), "log_joint": Likelihood()}, "had data of 6 rows, which log_joint"),
+        (
+            {"q": Maker(), "log_joint": lambda z, x: z.sum(-1), "data": DATA},
+            r"log_joint doesn't fit .*model.weight is float32 of shape \(2,\) in the file and not",
+        ),
+        (
+            {"q": Maker(), "parameters": [nn.Parameter(torch.ones(1))]},
+            r"parameters doesn't fit .*parameters.0 is not there in the file",
+        ),
+    ],
+    ids=["no q", "another width", "another dtype", "a law", "no data", "no module", "parameters"],
+)
+def test_what_does_not_fit_is_refused(given: dict[str, Any], message: str, of_rows: Path) -> None:
+    with pytest.raises(ValueError, match=message):
+        load(of_rows, **given)
+
+
+def test_a_refused_file_leaves_modules_as_they_were(of_rows: Path) -> None:
+    q = Maker()
+    before = q.layer.weight.detach().clone()
+    with pytest.raises(ValueError, match="log_joint doesn't fit"):
+        load(of_rows, q=q, log_joint=lambda z, x: z.sum(-1), data=DATA)
+    assert torch.equal(q.layer.weight, before)
+
+
+def test_a_law_of_another_kind_or_other_rows_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "fit"
+    fitted(hg.KSubset(logits(4), 2)).save(file)
+    with pytest.raises(ValueError, match=r"'k': 2.*'k': 1"):
+        load(file, q=hg.KSubset(logits(4), 1))
+    with pytest.raises(ValueError, match=r"had no data; these have 6\."):
+        load(file, log_joint=lambda z, x: z.sum(-1), data=DATA)
+    fit(Likelihood(), hg.Bernoulli(logits=logits(ROWS, 2)).to_event(1), data=DATA, steps=1).save(
+        file
+    )
+    with pytest.raises(ValueError, match=r"had data of 6 rows; these have 4\."):
+        load(file, log_joint=Likelihood(), data=DATA[:4])
+
+
+# What is no fit.
+
+
+def words_of(file: Path) -> dict[str, str]:
+    with safe_open(file, framework="pt") as old:
+        words: dict[str, str] = old.metadata()
+    return words
+
+
+def rewritten(file: Path, without: str = "", **changes: Any) -> None:
+    """Other words in the description, or one less."""
+    described = {**json.loads(words_of(file)[KEY]), **changes}
+    described.pop(without, None)
+    save_file(load_file(file), file, metadata={KEY: json.dumps(described)})
+
+
+def of_a_stranger(file: Path) -> None:
+    save_file({"weight": torch.ones(2)}, file)
+
+
+def cut(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:-10])
+
+
+def swapped(file: Path) -> None:
+    file.write_text("not a tensor in sight")
+
+
+def without_words(file: Path) -> None:
+    save_file(load_file(file), file, metadata={KEY: "{"})
+
+
+def without_bounds(file: Path) -> None:
+    save_file({"q.": torch.zeros(3)}, file, metadata=words_of(file))
+
+
+def with_one_bound(file: Path) -> None:
+    tensors = load_file(file) | {"trace.bounds": torch.zeros(1, dtype=torch.float64)}
+    save_file(tensors, file, metadata=words_of(file))
+
+
+def with_nan_logits(file: Path) -> None:
+    tensors = load_file(file) | {"q.": torch.full((2, 3), torch.nan)}
+    save_file(tensors, file, metadata=words_of(file))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (Path.unlink, "There is no file"),
+        (of_a_stranger, "holds tensors, but no fit"),
+        (cut, "damaged, cut short"),
+        (swapped, "no safetensors file"),
+        (without_words, "damaged, it makes no sense .JSONDecodeError"),
+        (without_bounds, "damaged, it makes no sense .KeyError: 'trace.bounds'"),
+        (with_one_bound, r"bounds of shape \(1,\), step sizes of shape \(3,\)"),
+        (with_nan_logits, "damaged, it makes no sense .*logits must not be NaN"),
+        (
+            lambda file: rewritten(file, format=2, library="9.0"),
+            "of format 2, by hotgrad 9.0; this",
+        ),
+        (lambda file: rewritten(file, format="new"), "makes no sense .TypeError"),
+        (lambda file: rewritten(file, without="reason"), "makes no sense .KeyError: 'reason'"),
+        (lambda file: rewritten(file, law={"law": "Poisson"}), "no sense .*unknown law 'Poisson'"),
+        (lambda file: rewritten(file, law=["Bernoulli"]), "makes no sense .TypeError"),
+    ],
+    ids=[
+        "absent",
+        "a stranger's",
+        "cut",
+        "text",
+        "no JSON",
+        "no trace",
+        "half a trace",
+        "NaN",
+        "newer",
+        "no number",
+        "no reason",
+        "unknown law",
+        "no law",
+    ],
+)
+def test_what_is_no_fit_is_refused(change: Any, message: str, tmp_path: Path) -> None:
+    file = tmp_path / "fit.safetensors"
+    fitted(LAWS["bits"]).save(file)
+    change(file)
+    with pytest.raises(ValueError, match=message):
+        load(file)
+
+
+def test_a_file_is_whole_or_absent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    result = fitted(LAWS["bits"])
+    result.save(tmp_path / "fit")
+    kept = (tmp_path / "fit").read_bytes()
+
+    def fails(tensors: Any, path: Path, metadata: Any) -> None:
+        Path(path).write_bytes(b"half")
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr("safetensors.torch.save_file", fails)
+    with pytest.raises(OSError, match="full"):
+        result.save(tmp_path / "fit")
+    assert [path.name for path in tmp_path.iterdir()] == ["fit"]
+    assert (tmp_path / "fit").read_bytes() == kept
+    with pytest.raises(ValueError, match="is no folder"):
+        result.save(tmp_path / "absent" / "fit")
+
+
+def test_load_is_public() -> None:
+    assert inference.load is load
+    assert "load" in inference.__all__
