@@ -9,11 +9,20 @@ import pytest
 import torch
 import torch.distributions as td
 from estimators import toys
-from estimators.cases import ESTIMATORS, LAWS, SERVED, Probe, tuples, with_samples
+from estimators.cases import (
+    ESTIMATORS,
+    EVERY,
+    JOINED,
+    SERVED,
+    Probe,
+    tuples,
+    with_samples,
+)
 from stats import unbiased
 from torch import Generator, Tensor
 
 import hotgrad as hg
+from hotgrad.distributions import as_law
 
 Function = Callable[[Tensor], Tensor]
 JOINT = torch.tensor([-1.0, -2.5, 0.3, -0.4], dtype=torch.float64)
@@ -179,13 +188,14 @@ def test_a_perfect_q_has_a_tight_bound_without_noise(generator: Generator) -> No
 # Every estimator serves.
 
 
-@pytest.mark.parametrize(("estimator", "law"), SERVED)
+@pytest.mark.parametrize(("estimator", "law"), SERVED + JOINED)
 def test_every_estimator_serves_every_law_it_serves(
     estimator: str, law: str, generator: Generator
 ) -> None:
-    logits = LAWS[law].logits((2,))
-    q = LAWS[law].make(logits)
-    copies = LAWS[law].make(logits.unsqueeze(1).expand(2, 2, *logits.shape[1:])).to_event(1)
+    logits = EVERY[law].logits((2,))
+    q = EVERY[law].make(logits)
+    twice = logits.unsqueeze(1).expand(2, 2, *logits.shape[1:])
+    copies = as_law(EVERY[law].make(twice)).to_event(1)
     chosen = ESTIMATORS[estimator](copies)
     f = Probe(q, torch.float64)
     value = hg.importance_bound(f, q, chosen, 2, generator=generator)

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch import distributions as td
 
 from hotgrad.distributions import Independent, as_law
+from hotgrad.distributions.flattened import Flattened
 from hotgrad.estimators import VIMCO, Estimator, entry
 from hotgrad.estimators.base import Function, check_num_samples, fitting_num_samples
 from hotgrad.estimators.vimco import log_mean
@@ -94,12 +95,13 @@ def importance_bound(
 
 def _copies(q: Any, count: int) -> Independent:
     """The joint law of independent copies of q: event `(count, *event)`."""
-    law = getattr(q, "law", q)
-    if not hasattr(law, "with_logits"):
-        raise NotImplementedError(
-            f"importance_bound asks q for copies, by with_logits, which {type(law).__name__} "
-            "doesn't have. Use VIMCO(), which asks for sample and log_prob alone."
-        )
+    for part in q.laws.values() if isinstance(q, Flattened) else [q]:
+        law = getattr(part, "law", part)
+        if not hasattr(law, "with_logits"):
+            raise NotImplementedError(
+                f"importance_bound asks q for copies, by with_logits, which {type(law).__name__} "
+                "doesn't have. Use VIMCO(), which asks for sample and log_prob alone."
+            )
     logits = q.logits.unsqueeze(len(q.batch_shape))
     shape = (*q.batch_shape, count, *q.event_shape)
     return Independent(q.with_logits(logits.expand(shape)), 1, q._validate_args)

@@ -295,6 +295,34 @@ def test_laws_of_torch_are_taken_as_they_are() -> None:
     assert figures(first) == figures(second)
 
 
+def test_a_joint_of_one_law_is_that_law() -> None:
+    q = bits()
+    alone = hg.audit(cubic, q, SOME, replicates=40, generator=seeded())
+    named = hg.audit(
+        lambda z: cubic(z["bits"]), hg.Joint(bits=q), SOME, replicates=40, generator=seeded()
+    )
+    assert figures(named) == figures(alone)
+    assert named.reference["norm"] == alone.reference["norm"]
+    assert named.verdict == alone.verdict
+
+
+def test_unknowns_of_a_joint_have_their_names_and_shapes() -> None:
+    q = hg.Joint(
+        bits=bits(3, 2), kind=hg.OneHotCategorical(logits=torch.zeros(2, 4, dtype=torch.float64))
+    )
+    seen = set()
+
+    def f(z: dict[str, Tensor]) -> Tensor:
+        seen.add((z["bits"].shape[1:], z["kind"].shape[1:]))
+        return cubic(z["bits"]) * (1 + z["kind"][..., 0])
+
+    found = hg.audit(f, q, SOME, replicates=20, generator=seeded())
+    assert seen == {((2, 3), (2, 4))}
+    assert found.reference["states"] == 2**3 * 4
+    assert found.refused.keys() == {"DisARM"}
+    assert "OneHotCategorical ('kind')" in found.refused["DisARM"]
+
+
 def test_an_estimator_of_a_users_own_needs_no_more_than_a_surrogate() -> None:
     class Own:
         def surrogate(self, f: Any, q: Any, num_samples: int, generator: Any) -> Tensor:

@@ -276,5 +276,7 @@ def test_a_law_without_logits_is_named() -> None:
     class Bare(torch.distributions.Distribution):
         has_rsample = False
 
-    with pytest.raises(ValueError, match="Bare needs `logits` and `with_logits`"):
-        hg.audit(cubic, Bare(validate_args=False), THREE)
+    bare = Bare(validate_args=False)
+    for q in (bare, hg.Joint(own=bare)):
+        with pytest.raises(ValueError, match="Bare needs `logits` and `with_logits`"):
+            hg.audit(cubic, q, THREE)

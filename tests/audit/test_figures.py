@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 from audit.toys import LOGIT, at_least, bits, cubic, may_be, one_bit, row_of
-from estimators.cases import LAWS, LawCase
+from estimators.cases import EVERY, LawCase, in_one
 from estimators.targets import relaxed_objective_slope, smooth, straight_through_slope
 from torch import Generator, Tensor
 
@@ -99,14 +99,15 @@ def test_error_at_the_budget_is_that_of_whole_calls_averaged(generator: Generato
     assert row["rmse"] == pytest.approx(math.hypot(row["bias"], row["variance"] ** 0.5))
 
 
-@pytest.mark.parametrize("law", LAWS)
+@pytest.mark.parametrize("law", EVERY)
 @pytest.mark.parametrize("batch", [(), (2, 3)], ids=str)
 def test_exact_gradient_is_that_of_the_sum_over_the_batch(law: str, batch: tuple[int, ...]) -> None:
-    case: LawCase = LAWS[law]
+    case: LawCase = EVERY[law]
     logits = case.logits(batch)
     q = case.make(logits)
 
     def f(z: Tensor) -> Tensor:
+        z = in_one(z, q)
         flat = z.flatten(1 + len(batch)) if q.event_shape else z.unsqueeze(-1)
         return (flat @ torch.linspace(-1, 2, flat.shape[-1], dtype=z.dtype) - 0.4).square()
 

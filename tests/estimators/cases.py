@@ -1,7 +1,8 @@
 """The lists that the estimators' suites run over, and laws whose randomness is given beforehand.
 
 A new estimator adds a line to ESTIMATORS, a new law a line to LAWS with the estimators that refuse
-it and what they say then. Every pair of the two lists is either served or refused.
+it and what they say then. Every pair of the two lists is either served or refused. JOINTS are
+several laws as one q, whose f takes a dict.
 """
 
 import itertools
@@ -19,13 +20,23 @@ DTYPES = [torch.float64, torch.float32, torch.bfloat16, torch.float16]
 BATCHES = [(), (5,), (2, 3)]
 
 
+def in_one(z: Any, q: Any) -> Tensor:
+    """z as one tensor: of a Joint, its unknowns flattened and joined."""
+    if isinstance(z, Tensor):
+        return z
+    events = [(z[name], law.event_shape) for name, law in q.laws.items()]
+    return torch.cat(
+        [u.reshape((*u.shape[: u.ndim - len(event)], event.numel())) for u, event in events], -1
+    )
+
+
 class MeanNet(nn.Module):
     """A baseline's module for any law: a weighted sum of the marginals."""
 
     def __init__(self, q: Any) -> None:
         super().__init__()
         self.batch_shape = q.batch_shape
-        self.scale = nn.Parameter(torch.tensor(0.7, dtype=q.mean.dtype))
+        self.scale = nn.Parameter(torch.tensor(0.7, dtype=in_one(q.mean, q).dtype))
 
     def forward(self, mean: Tensor) -> Tensor:
         parts = mean.shape[len(self.batch_shape) :].numel()
@@ -38,7 +49,7 @@ class Bowl(nn.Module):
     def __init__(self, q: Any) -> None:
         super().__init__()
         self.event_dims = len(q.event_shape)
-        self.depth = nn.Parameter(torch.tensor(0.6, dtype=q.mean.dtype))
+        self.depth = nn.Parameter(torch.tensor(0.6, dtype=in_one(q.mean, q).dtype))
 
     def forward(self, y: Tensor, mean: Tensor) -> Tensor:
         lead = y.shape[: y.ndim - self.event_dims]
@@ -171,13 +182,63 @@ for _name, _law, _refused in (
         ),
     }
 
-SERVED = [
-    (estimator, law)
-    for law in LAWS
-    for estimator in ESTIMATORS
-    if estimator not in LAWS[law].refused
-]
-REFUSED = [(estimator, law, why) for law in LAWS for estimator, why in LAWS[law].refused.items()]
+
+def lacking(part: str, estimators: list[str]) -> dict[str, str]:
+    """What those say that a Joint's part doesn't serve, whose class and name are given."""
+    return {
+        name: rf"{name} needs .*, which {part} doesn't have\. .*serve it: .*\bIndeCateR\b"
+        for name in estimators
+    }
+
+
+# logits in one vector; of parts that lack a method, the first is named
+JOINTS: dict[str, LawCase] = {
+    "Joint": LawCase(
+        lambda a: hg.Joint(
+            bits=hg.Bernoulli(logits=a[..., :2]).to_event(1),
+            kind=hg.OneHotCategorical(logits=a[..., 2:]),
+        ),
+        (6,),
+        NOT_K_OF_N
+        | lacking(r"Bernoulli \('bits'\)", ["RelaxedTopK"])
+        | lacking(r"OneHotCategorical \('kind'\)", ["ARM", "DisARM"]),
+        (((4,), -torch.inf),),
+    ),
+    "Joint of bits": LawCase(
+        lambda a: hg.Joint(
+            one=hg.Bernoulli(logits=a[..., 0]), more=hg.Bernoulli(logits=a[..., 1:]).to_event(1)
+        ),
+        (3,),
+        NOT_K_OF_N,
+    ),
+    "Joint of subsets": LawCase(
+        lambda a: hg.Joint(
+            drawn=hg.PlackettLuceSubset(a[..., :3], 2), chosen=hg.KSubset(a[..., 3:], 1)
+        ),
+        (6,),
+        lacking(
+            r"PlackettLuceSubset \('drawn'\)", ["ARM", "DisARM", "ReinMax", "GappedStraightThrough"]
+        )
+        | lacking(
+            r"KSubset \('chosen'\)",
+            [
+                "GumbelSoftmax",
+                "StraightThroughGumbelSoftmax",
+                "RelaxedTopK",
+                "GumbelRao",
+                "REBAR",
+                "RELAX",
+            ],
+        ),
+    ),
+}
+
+EVERY = LAWS | JOINTS
+SERVED, JOINED = (
+    [(name, law) for law in laws for name in ESTIMATORS if name not in laws[law].refused]
+    for laws in (LAWS, JOINTS)
+)
+REFUSED = [(estimator, law, why) for law in EVERY for estimator, why in EVERY[law].refused.items()]
 
 
 def a_law_for(estimator: str) -> LawCase:
@@ -207,19 +268,20 @@ class Probe:
     """An f with a parameter of its own, which remembers what it was asked and what it said."""
 
     def __init__(self, q: Any, dtype: torch.dtype) -> None:
-        self.event_dims = len(q.event_shape)
+        self.q, self.event_dims = q, len(q.event_shape)
         self.weight = torch.linspace(-1.0, 2.0, q.event_shape.numel(), dtype=dtype)
         self.scale = torch.tensor(1.5, dtype=dtype, requires_grad=True)
         self.asked: list[Tensor] = []
         self.said: list[Tensor] = []
 
-    def values(self, z: Tensor) -> Tensor:
+    def values(self, z: Any) -> Tensor:
+        z = in_one(z, self.q)
         flat = z.reshape((*z.shape[: z.ndim - self.event_dims], len(self.weight)))
         inner = (flat * self.weight).sum(-1)
         return self.scale * inner.square() + inner
 
-    def __call__(self, z: Tensor) -> Tensor:
-        self.asked.append(z.detach())
+    def __call__(self, z: Any) -> Tensor:
+        self.asked.append(in_one(z, self.q).detach())
         self.said.append(self.values(z))
         return self.said[-1]
 

@@ -3,13 +3,13 @@
 from collections.abc import Callable
 
 import torch
-from estimators.cases import LAWS, LawCase
+from estimators.cases import EVERY, LawCase, in_one
 from torch import Generator, Tensor
 
 import hotgrad as hg
 
 # beside LAWS, whose subsets of several parts are certain but for one part
-CASES = LAWS | {
+CASES = EVERY | {
     "PlackettLuceSubset of 3": LawCase(lambda a: hg.PlackettLuceSubset(a, 2), (3,), {}),
     "KSubset, two parts": LawCase(lambda a: hg.KSubset(a, 2).to_event(1), (2, 3), {}),
     "PlackettLuceSubset, two parts": LawCase(
@@ -36,7 +36,7 @@ def gradients(law: str, estimator: hg.Estimator, num_samples: int = 2) -> Replic
         logits = start.expand(n, *start.shape).clone().requires_grad_()
         q = case.make(logits)
         value = hg.expectation(
-            lambda z: hinge(z, len(q.event_shape)),
+            lambda z: hinge(in_one(z, q), len(q.event_shape)),
             q,
             estimator,
             num_samples=num_samples,

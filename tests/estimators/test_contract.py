@@ -9,6 +9,8 @@ from estimators.cases import (
     BATCHES,
     DTYPES,
     ESTIMATORS,
+    EVERY,
+    JOINED,
     LAWS,
     PATHWISE,
     SAMPLING,
@@ -21,7 +23,9 @@ import hotgrad as hg
 
 NUM_SAMPLES = 4
 
-every_pair = pytest.mark.parametrize(("estimator", "law"), SERVED)
+# the Joint of the most different laws; other suites take all
+MIXED = [pair for pair in JOINED if pair[1] == "Joint"]
+every_pair = pytest.mark.parametrize(("estimator", "law"), SERVED + MIXED)
 every_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=lambda dtype: str(dtype)[6:])
 every_batch = pytest.mark.parametrize("batch", BATCHES, ids=str)
 
@@ -36,11 +40,11 @@ class TestContract:
 
     @pytest.fixture
     def logits(self, law: str, batch: tuple[int, ...], dtype: torch.dtype) -> Tensor:
-        return LAWS[law].logits(batch, dtype)
+        return EVERY[law].logits(batch, dtype)
 
     @pytest.fixture
     def q(self, law: str, logits: Tensor) -> Any:
-        return LAWS[law].make(logits)
+        return EVERY[law].make(logits)
 
     @pytest.fixture
     def chosen(self, estimator: str, q: Any) -> hg.Estimator:
@@ -158,7 +162,7 @@ def weights(estimator: str, q: Any, said: Tensor, seed: int) -> Tensor:
 @pytest.mark.usefixtures("forked_rng")
 @pytest.mark.parametrize(("estimator", "law"), among(SAMPLING))
 def test_without_a_generator_torchs_global_one_is_used(estimator: str, law: str) -> None:
-    q = LAWS[law].make(LAWS[law].logits((50,)))
+    q = EVERY[law].make(EVERY[law].logits((50,)))
     f = Probe(q, torch.float64)
     for seed in (3, 3, 4):
         torch.manual_seed(seed)
@@ -180,8 +184,8 @@ def test_pathwise_estimators_are_layers(
     generator: torch.Generator,
 ) -> None:
     # so many elements that not every sample and finite difference is at rest
-    logits = LAWS[law].logits((50,), dtype)
-    q = LAWS[law].make(logits)
+    logits = EVERY[law].logits((50,), dtype)
+    q = EVERY[law].make(logits)
     chosen = ESTIMATORS[estimator](q)
     assert isinstance(chosen, hg.Pathwise)
     z = chosen.sample(q, sample_shape, generator=generator.clone_state())

@@ -7,7 +7,16 @@ from typing import Any
 
 import pytest
 import torch
-from estimators.cases import ESTIMATORS, LAWS, SERVED, UNBIASED, LawCase, Probe
+from estimators.cases import (
+    ESTIMATORS,
+    EVERY,
+    JOINED,
+    LAWS,
+    SERVED,
+    UNBIASED,
+    LawCase,
+    Probe,
+)
 from torch import Generator, Tensor, nn
 
 import hotgrad as hg
@@ -44,10 +53,10 @@ def backward(
     return value, [g for g in gradients if g is not None]
 
 
-@pytest.mark.parametrize(("estimator", "law"), SERVED)
+@pytest.mark.parametrize(("estimator", "law"), SERVED + JOINED)
 def test_an_empty_batch(estimator: str, law: str, generator: Generator) -> None:
-    logits = LAWS[law].logits((0,))
-    q = LAWS[law].make(logits)
+    logits = EVERY[law].logits((0,))
+    q = EVERY[law].make(logits)
     chosen = ESTIMATORS[estimator](q)
     value, gradients = backward(chosen, q, logits, generator)
     assert value.shape == (0,)

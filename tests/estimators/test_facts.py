@@ -8,7 +8,16 @@ from typing import Any
 
 import pytest
 import torch
-from estimators.cases import DIFFERENTIATING, ESTIMATORS, LAWS, SERVED, a_law_for
+from estimators.cases import (
+    DIFFERENTIATING,
+    ESTIMATORS,
+    EVERY,
+    JOINED,
+    LAWS,
+    SERVED,
+    a_law_for,
+    in_one,
+)
 from torch import Generator, Tensor
 
 import hotgrad as hg
@@ -60,17 +69,21 @@ def table(z: Tensor, event_dims: int) -> Tensor:
 
 
 @pytest.mark.parametrize(
-    ("estimator", "law"), [pair for pair in SERVED if pair[0] not in DIFFERENTIATING]
+    ("estimator", "law"), [pair for pair in SERVED + JOINED if pair[0] not in DIFFERENTIATING]
 )
 def test_f_may_be_a_table_where_that_is_said(
     estimator: str, law: str, generator: Generator
 ) -> None:
-    logits = LAWS[law].logits((50,))
-    q = LAWS[law].make(logits)
+    logits = EVERY[law].logits((50,))
+    q = EVERY[law].make(logits)
     chosen = ESTIMATORS[estimator](q)
     assert not chosen.differentiates_f
     value = hg.expectation(
-        lambda z: table(z, len(q.event_shape)), q, chosen, num_samples=2, generator=generator
+        lambda z: table(in_one(z, q), len(q.event_shape)),
+        q,
+        chosen,
+        num_samples=2,
+        generator=generator,
     )
     (gradient,) = torch.autograd.grad(value.sum(), logits)
     assert gradient.isfinite().all()

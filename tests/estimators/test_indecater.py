@@ -5,21 +5,23 @@ from typing import Any
 
 import pytest
 import torch
-from estimators.cases import BATCHES, DTYPES, LAWS, Probe
+from estimators.cases import BATCHES, DTYPES, EVERY, JOINTS, LAWS, Probe, in_one
 from estimators.replicates import exact_gradient, gradients, nested
 from estimators.toys import FINITE, Toy, jagged
 from stats import log_ratio_below, unbiased
 from torch import Generator, Tensor
 
 import hotgrad as hg
+from hotgrad.distributions import as_law
 from hotgrad.estimators.parts import Parts
 
-every_law = pytest.mark.parametrize("law", LAWS)
-SEVERAL_PARTS = [law for law in LAWS if ".to_event(1)" in law]
+every_law = pytest.mark.parametrize("law", EVERY)
+SEVERAL_PARTS = [*(law for law in LAWS if ".to_event(1)" in law), *JOINTS]
 NOISY = [
     "Bernoulli.to_event(1)",
     "OneHotCategorical.to_event(1)",
     "OneHotCategorical.to_event(1), masked",
+    "Joint",
     "KSubset, two parts",
     "PlackettLuceSubset, two parts",
 ]
@@ -102,12 +104,12 @@ def test_a_single_free_parts_gradient_is_exact_whatever_is_drawn(
 def test_exact_for_an_f_that_is_a_sum_over_the_parts(law: str, generator: Generator) -> None:
     slopes = []
     for estimator in (hg.IndeCateR(), hg.Exact()):
-        logits = LAWS[law].logits((20,))
-        q = LAWS[law].make(logits)
+        logits = EVERY[law].logits((20,))
+        q = EVERY[law].make(logits)
         weight = torch.linspace(-1, 2, q.event_shape.numel(), dtype=torch.float64)
 
-        def f(z: Tensor, q: Any = q, weight: Tensor = weight) -> Tensor:
-            return (z * weight.view(q.event_shape)).flatten(2).sum(-1)
+        def f(z: Any, q: Any = q, weight: Tensor = weight) -> Tensor:
+            return (in_one(z, q) * weight.view(q.event_shape)).flatten(2).sum(-1)
 
         value = hg.expectation(f, q, estimator, generator=generator)
         slopes.append(torch.autograd.grad(value.sum(), logits)[0])
@@ -136,8 +138,8 @@ def test_on_bits_it_is_local_expectation_gradients(generator: Generator) -> None
 def test_alternatives_are_as_many_as_announced_possible_and_without_gradient(
     law: str, dtype: torch.dtype, batch: tuple[int, ...], generator: Generator
 ) -> None:
-    logits = LAWS[law].logits(batch, dtype)
-    q = LAWS[law].make(logits)
+    logits = EVERY[law].logits(batch, dtype)
+    q = as_law(EVERY[law].make(logits))
     f = Probe(q, dtype)
     value = hg.expectation(f, q, hg.IndeCateR(), num_samples=3, generator=generator)
     assert sum(len(z) for z in f.asked) == hg.IndeCateR().evaluations(q, 3)

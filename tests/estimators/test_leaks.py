@@ -5,14 +5,14 @@ from typing import Any
 
 import pytest
 import torch
-from estimators.cases import ESTIMATORS, LAWS, MODULES, SERVED, Probe
+from estimators.cases import ESTIMATORS, EVERY, JOINED, MODULES, SERVED, Probe
 from torch import Generator, Tensor, nn
 
 import hotgrad as hg
 
-every_pair = pytest.mark.parametrize(("estimator", "law"), SERVED)
+every_pair = pytest.mark.parametrize(("estimator", "law"), SERVED + JOINED)
 every_module = pytest.mark.parametrize(
-    ("estimator", "law"), [pair for pair in SERVED if pair[0] in MODULES]
+    ("estimator", "law"), [pair for pair in SERVED + JOINED if pair[0] in MODULES]
 )
 
 
@@ -28,7 +28,7 @@ def value_of(
 def test_without_gradients_the_value_comes_without_a_graph(
     estimator: str, law: str, generator: Generator
 ) -> None:
-    q = LAWS[law].make(LAWS[law].logits((5,)))
+    q = EVERY[law].make(EVERY[law].logits((5,)))
     chosen = ESTIMATORS[estimator](q)
     f = Probe(q, torch.float64)
     with torch.no_grad():
@@ -43,10 +43,10 @@ def test_without_gradients_the_value_comes_without_a_graph(
 def test_a_law_without_a_gradient_leaves_f_its_own(
     estimator: str, law: str, generator: Generator
 ) -> None:
-    logits = LAWS[law].logits((5,))
+    logits = EVERY[law].logits((5,))
     results = []
     for given in (logits, logits.detach()):
-        q = LAWS[law].make(given)
+        q = EVERY[law].make(given)
         f = Probe(q, torch.float64)
         value = value_of(ESTIMATORS[estimator](q), q, f, generator)
         results.append((value, torch.autograd.grad(value.sum(), f.scale)[0]))
@@ -59,8 +59,8 @@ def test_an_f_without_parameters_gives_the_law_the_same_gradient(
 ) -> None:
     gradients = []
     for learns in (True, False):
-        logits = LAWS[law].logits((5,))
-        q = LAWS[law].make(logits)
+        logits = EVERY[law].logits((5,))
+        q = EVERY[law].make(logits)
         f = Probe(q, torch.float64)
         f.scale.requires_grad_(learns)
         value_of(ESTIMATORS[estimator](q), q, f, generator).sum().backward()
@@ -73,7 +73,7 @@ def test_what_makes_the_logits_gets_their_gradient_and_no_other(
     estimator: str, law: str, generator: Generator
 ) -> None:
     # whatever a control variate asks of the law, the encoder hears of the finished gradient alone
-    case = LAWS[law]
+    case = EVERY[law]
     logits = case.logits((5,))
     weight = torch.tensor(1.3, dtype=torch.float64, requires_grad=True)
     masks = logits.isinf()
@@ -92,7 +92,7 @@ def test_what_makes_the_logits_gets_their_gradient_and_no_other(
 def test_in_evaluation_mode_nothing_of_its_own_changes(
     estimator: str, law: str, generator: Generator
 ) -> None:
-    q = LAWS[law].make(LAWS[law].logits((5,)))
+    q = EVERY[law].make(EVERY[law].logits((5,)))
     chosen: Any = ESTIMATORS[estimator](q)
     chosen.eval()
     before = copy.deepcopy(chosen.state_dict())
@@ -108,8 +108,8 @@ def test_whether_it_learns_changes_neither_value_nor_gradient(
 ) -> None:
     results = []
     for learns in (True, False):
-        logits = LAWS[law].logits((5,))
-        q = LAWS[law].make(logits)
+        logits = EVERY[law].logits((5,))
+        q = EVERY[law].make(logits)
         chosen: Any = ESTIMATORS[estimator](q)
         chosen.train(training)
         for parameter in chosen.parameters():
@@ -125,7 +125,7 @@ def test_whether_it_learns_changes_neither_value_nor_gradient(
 def test_in_training_its_parameters_get_finite_gradients(
     estimator: str, law: str, generator: Generator
 ) -> None:
-    q = LAWS[law].make(LAWS[law].logits((5,)))
+    q = EVERY[law].make(EVERY[law].logits((5,)))
     chosen = ESTIMATORS[estimator](q)
     assert isinstance(chosen, nn.Module)
     value_of(chosen, q, Probe(q, torch.float64), generator).sum().backward()

@@ -8,6 +8,8 @@ import torch
 import torch.distributions as td
 from estimators.cases import (
     ESTIMATORS,
+    EVERY,
+    JOINED,
     LAWS,
     REFUSED,
     SERVED,
@@ -33,17 +35,17 @@ class WithMean(SampledOnly):
 @pytest.mark.parametrize("events", [0, 1], ids=["alone", "to_event"])
 @pytest.mark.parametrize(("estimator", "law", "why"), REFUSED)
 def test_a_pairing_on_the_list_is_refused(estimator: str, law: str, why: str, events: int) -> None:
-    q = LAWS[law].make(LAWS[law].logits((3,))).to_event(events)
+    q = EVERY[law].make(EVERY[law].logits((3,))).to_event(events)
     with pytest.raises(NotImplementedError, match=why):
         hg.expectation(Probe(q, torch.float64), q, ESTIMATORS[estimator](q), num_samples=2)
 
 
-@pytest.mark.parametrize("law", LAWS)
+@pytest.mark.parametrize("law", EVERY)
 def test_a_refusal_names_all_that_serve_the_law_and_none_that_does_not(law: str) -> None:
     # each class once; what an option of its asks for beside is another matter
-    served = {estimator for estimator, other in SERVED if other == law}
-    q = LAWS[law].make(LAWS[law].logits())
-    refused = next(name for name in LAWS[law].refused if name != "IMLE(sum-of-gamma)")
+    served = {estimator for estimator, other in SERVED + JOINED if other == law}
+    q = EVERY[law].make(EVERY[law].logits())
+    refused = next(name for name in EVERY[law].refused if name != "IMLE(sum-of-gamma)")
     with pytest.raises(NotImplementedError) as refusal:
         hg.expectation(Probe(q, torch.float64), q, ESTIMATORS[refused](q))
     named = str(refusal.value).partition("serve it: ")[2].rstrip(".").split(", ")

@@ -5,7 +5,15 @@ from typing import Any
 
 import pytest
 import torch
-from estimators.cases import ESTIMATORS, LAWS, SERVED, Probe, moving_average_with_a_past
+from estimators.cases import (
+    ESTIMATORS,
+    EVERY,
+    JOINED,
+    LAWS,
+    SERVED,
+    Probe,
+    moving_average_with_a_past,
+)
 from estimators.targets import (
     LOGIT,
     relaxed_objective_slope,
@@ -134,16 +142,16 @@ def evaluating(q: Any) -> hg.Estimator:
 FUNCTIONAL = ESTIMATORS | {"ScoreFunction(MovingAverage)": evaluating}
 
 
-@pytest.mark.parametrize(("estimator", "law"), SERVED)
+@pytest.mark.parametrize(("estimator", "law"), SERVED + JOINED)
 def test_func_grad_is_backward(estimator: str, law: str, generator: Generator) -> None:
-    logits = LAWS[law].logits((5,))
-    f = Probe(LAWS[law].make(logits), torch.float64)
+    logits = EVERY[law].logits((5,))
+    f = Probe(EVERY[law].make(logits), torch.float64)
 
     def loss(logits: Tensor, chosen: hg.Estimator, generator: Generator) -> Tensor:
-        q = LAWS[law].make(logits)
+        q = EVERY[law].make(logits)
         return hg.expectation(f.values, q, chosen, num_samples=4, generator=generator).sum()
 
-    chosen = FUNCTIONAL[estimator](LAWS[law].make(logits))
+    chosen = FUNCTIONAL[estimator](EVERY[law].make(logits))
     (backward,) = torch.autograd.grad(loss(logits, chosen, generator.clone_state()), logits)
     functional = torch.func.grad(loss)(logits.detach(), chosen, generator)
     torch.testing.assert_close(functional, backward, rtol=0, atol=1e-14)
@@ -217,16 +225,16 @@ def test_vmap_draws_differently_for_each_element(case: str, generator: Generator
 
 
 @pytest.mark.usefixtures("forked_rng")
-@pytest.mark.parametrize(("estimator", "law"), SERVED)
+@pytest.mark.parametrize(("estimator", "law"), SERVED + JOINED)
 def test_vmap_over_every_law_gives_finite_values_in_shape(estimator: str, law: str) -> None:
-    logits = LAWS[law].logits((6,))
+    logits = EVERY[law].logits((6,))
     # a learned baseline is made for a law without a batch
-    chosen = FUNCTIONAL[estimator](LAWS[law].make(logits[0]))
+    chosen = FUNCTIONAL[estimator](EVERY[law].make(logits[0]))
 
-    f = Probe(LAWS[law].make(logits), torch.float64)
+    f = Probe(EVERY[law].make(logits), torch.float64)
 
     def value(logits: Tensor) -> Tensor:
-        q = LAWS[law].make(logits)
+        q = EVERY[law].make(logits)
         return hg.expectation(f.values, q, chosen, num_samples=2)
 
     gradients, mapped = torch.func.vmap(torch.func.grad_and_value(value), randomness="different")(
@@ -238,13 +246,13 @@ def test_vmap_over_every_law_gives_finite_values_in_shape(estimator: str, law: s
     assert gradients.isfinite().all()
 
 
-@pytest.mark.parametrize("law", LAWS)
+@pytest.mark.parametrize("law", EVERY)
 def test_vmap_of_the_exact_sum_is_the_batch(law: str) -> None:
-    logits = LAWS[law].logits((6,))
+    logits = EVERY[law].logits((6,))
 
-    f = Probe(LAWS[law].make(logits), torch.float64)
+    f = Probe(EVERY[law].make(logits), torch.float64)
 
     def value(logits: Tensor) -> Tensor:
-        return hg.expectation(f.values, LAWS[law].make(logits), hg.Exact())
+        return hg.expectation(f.values, EVERY[law].make(logits), hg.Exact())
 
     torch.testing.assert_close(torch.func.vmap(value)(logits), value(logits), rtol=0, atol=1e-13)

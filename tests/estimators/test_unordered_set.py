@@ -2,12 +2,13 @@
 
 import itertools
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 import torch
-from estimators.cases import BATCHES, DTYPES, LAWS, Probe
+from estimators.cases import BATCHES, DTYPES, EVERY, LAWS, Probe, in_one
 from estimators.replicates import exact_gradient, gradients, nested
 from estimators.toys import FINITE, Toy, jagged
 from stats import cells_fit, log_ratio_below, unbiased
@@ -15,10 +16,11 @@ from torch import Generator, Tensor
 
 import hotgrad as hg
 from hotgrad import ops
+from hotgrad.distributions import as_law
 from hotgrad.estimators.unordered_set import DistinctStates
 from hotgrad.ops import without_replacement
 
-every_law = pytest.mark.parametrize("law", LAWS)
+every_law = pytest.mark.parametrize("law", EVERY)
 every_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=lambda dtype: str(dtype)[6:])
 
 
@@ -173,29 +175,39 @@ def test_inside_another_expectation(generator: Generator, monkeypatch: pytest.Mo
 # What is drawn.
 
 
-def sets_of_three_bits(n: int, generator: Generator) -> tuple[Tensor, Tensor]:
+# each of eight states
+SEVERAL: dict[str, Callable[[Tensor], Any]] = {
+    "three bits": lambda a: hg.Bernoulli(logits=a[..., :3]).to_event(1),
+    "a bit and one of four": lambda a: hg.Joint(
+        bit=hg.Bernoulli(logits=a[..., 0]), kind=hg.OneHotCategorical(logits=a[..., 1:])
+    ),
+}
+
+
+def sets_of_two(law: str, n: int, generator: Generator) -> tuple[Tensor, Tensor]:
     """How often each set of two of the eight states came, and its probability."""
-    logits = torch.tensor([0.8, -1.2, 0.3], dtype=torch.float64)
-    q = hg.Bernoulli(logits=logits.expand(n, 3)).to_event(1)
+    logits = torch.tensor([0.8, -1.2, 0.3, 0.0, -0.5], dtype=torch.float64)
+    q, one = (as_law(SEVERAL[law](a)) for a in (logits.expand(n, 5), logits))
     drawn = hg.UnorderedSet().draw(q, 2, generator=generator)
-    code = (drawn.z * torch.tensor([4.0, 2.0, 1.0], dtype=torch.float64)).sum(-1).long()
+    states = one.enumerate_support()
+    code = (drawn.z.unsqueeze(-2) == states).all(-1).int().argmax(-1)
     low, high = code.amin(0), code.amax(0)
     counts = torch.bincount(8 * low + high, minlength=64)
-    one = hg.Bernoulli(logits=logits).to_event(1)
-    p = one.log_prob(one.enumerate_support()).exp()
+    p = one.log_prob(states).exp()
     probs = torch.zeros(8, 8, dtype=torch.float64)
     for a, b in itertools.combinations(range(8), 2):
         probs[a, b] = p[a] * p[b] * (1 / (1 - p[a]) + 1 / (1 - p[b]))
     return counts, probs
 
 
+@pytest.mark.parametrize("law", SEVERAL)
 def test_sets_of_several_parts_follow_the_joint_law(
-    generator: Generator, monkeypatch: pytest.MonkeyPatch
+    law: str, generator: Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    verdict = cells_fit(*sets_of_three_bits(200_000, generator))
+    verdict = cells_fit(*sets_of_two(law, 200_000, generator))
     assert verdict, verdict.figures
     monkeypatch.setattr(without_replacement, "log_lateness", independent_times)
-    assert not cells_fit(*sets_of_three_bits(200_000, generator))
+    assert not cells_fit(*sets_of_two(law, 200_000, generator))
 
 
 @every_dtype
@@ -204,8 +216,8 @@ def test_sets_of_several_parts_follow_the_joint_law(
 def test_drawn_states_are_distinct_possible_and_what_f_is_asked(
     law: str, batch: tuple[int, ...], dtype: torch.dtype, generator: Generator
 ) -> None:
-    logits = LAWS[law].logits(batch, dtype)
-    q = LAWS[law].make(logits)
+    logits = EVERY[law].logits(batch, dtype)
+    q = as_law(EVERY[law].make(logits))
     count = hg.UnorderedSet().evaluations(q, 4)
     assert count == min(4, len(q.enumerate_support()))
     drawn = hg.UnorderedSet().draw(q, 4, generator=generator.clone_state())
@@ -249,11 +261,11 @@ def test_value_is_a_weighted_mean_through_which_f_learns(generator: Generator) -
 def test_with_as_many_samples_as_states_it_is_exact(law: str, generator: Generator) -> None:
     results = []
     for estimator in (hg.UnorderedSet(), hg.Exact()):
-        logits = LAWS[law].logits((20,))
-        q = LAWS[law].make(logits)
+        logits = EVERY[law].logits((20,))
+        q = EVERY[law].make(logits)
         f = Probe(q, torch.float64)
         value = hg.expectation(f, q, estimator, num_samples=200, generator=generator)
-        assert len(f.asked[0]) == len(q.enumerate_support())
+        assert len(f.asked[0]) == len(in_one(q.enumerate_support(), q))
         results.append((value, *torch.autograd.grad(value.sum(), (logits, f.scale))))
     torch.testing.assert_close(*results, rtol=0, atol=1e-11)
 

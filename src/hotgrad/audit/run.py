@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -97,23 +98,18 @@ def audit(
     if not callable(f):
         raise ValueError(f"f must be a function of z, got {f!r}.")
     temperatures = _checked_temperatures(temperatures)
-    q = as_law(q)
-    if not hasattr(q, "logits") or not hasattr(q, "with_logits"):
-        law = type(getattr(q, "law", q)).__name__
-        raise ValueError(
-            f"audit measures the gradient to q's logits: {law} needs `logits` and `with_logits`."
-        )
-    if isinstance(q, Flattened):
+    law = _with_logits(as_law(q))
+    if isinstance(law, Flattened):
         # one vector to the audit, named unknowns to f
-        f, q = _of_vector(f, q), q.to_event(0)
+        f, law = _of_vector(f, law), law.to_event(0)
     count = GROUPS * math.ceil(replicates / GROUPS)
-    seeds = Seeds(generator, q.logits.device)
-    candidates = find_candidates(estimators, q, temperatures, num_samples, budget, seeds)
+    seeds = Seeds(generator, law.logits.device)
+    candidates = find_candidates(estimators, law, temperatures, num_samples, budget, seeds)
     # what nobody asked for may not take hours
     most = steps if estimators is None else math.inf
     stages = _Stages(progress, len(candidates) + 2)
     with torch.inference_mode(False), torch.enable_grad():
-        problem = Replicates(f, q)
+        problem = Replicates(f, law)
         check_function(problem, num_samples, seeds("sanity"))
         reference = find_reference(problem, budget, count, num_samples, seeds, stages.next())
         trials: list[Trial] = []
@@ -139,6 +135,18 @@ def audit(
         evaluations=steps,
         _best=None if best is None else best.candidate.ready,
     )
+
+
+def _with_logits(q: Any) -> Any:
+    """q, all of whose laws have what the gradient is taken to."""
+    for part in q.laws.values() if isinstance(q, Flattened) else [q]:
+        if not hasattr(part, "logits") or not hasattr(part, "with_logits"):
+            name = type(getattr(part, "law", part)).__name__
+            raise ValueError(
+                f"audit measures the gradient to q's logits: {name} needs `logits` and "
+                "`with_logits`."
+            )
+    return q
 
 
 def _of_vector(f: Function, law: Flattened) -> Callable[[Tensor], Tensor]:

@@ -23,6 +23,12 @@ def as_law(q: Any) -> Any:
         raise ValueError(f"q must be a distribution, got {type(q).__name__}.")
     if isinstance(flattened := getattr(q, "flattened", None), Flattened):
         return flattened
+    inside = getattr(q, "base_dist", None)
+    if isinstance(getattr(inside, "flattened", None), Flattened):
+        raise ValueError(
+            "q is Independent of a Joint, whose unknowns have an event each. Use the Joint's own "
+            "to_event(ndims)."
+        )
     if type(q) is td.Independent:
         inner = as_law(q.base_dist)
         return Independent(inner, q.reinterpreted_batch_ndims, validate_args=inner._validate_args)

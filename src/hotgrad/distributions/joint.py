@@ -21,7 +21,8 @@ class Joint(Distribution):
     `log_prob` takes one, and so does f in `expectation(f, q, estimator)`. It works with every
     estimator that serves all its parts: pathwise ones draw each part in their own way, the others
     see one law of independent parts. What those show to a network, as `Learned` and `Critic` do,
-    are the parts' marginals flattened and joined, `(*batch, *q.event_shape)`.
+    are the parts' marginals flattened and joined, `(*batch, *q.event_shape)`. An estimator's
+    temperature, where it is a tensor, must broadcast against the logits of each part.
 
     Args:
         laws: one or more laws by name, all with the same batch shape, dtype and device. Unknowns
@@ -50,9 +51,8 @@ class Joint(Distribution):
             raise ValueError("Joint needs one law or more, by name: Joint(kept=Bernoulli(...)).")
         self.laws: dict[str, Any] = {name: _as_part(name, law) for name, law in laws.items()}
         for what, of in _ALIKE.items():
-            found = {name: of(law) for name, law in self.laws.items()}
+            found = {name: of(law) for name, law in self.laws.items() if _tells(law, what)}
             if len(set(found.values())) > 1:
-                listed = ", ".join(f"{name} has {_shown(value)}" for name, value in found.items())
                 advice = (
                     " Batch dimensions that belong to one unknown become part of its event by "
                     "to_event(ndims)."
@@ -60,7 +60,7 @@ class Joint(Distribution):
                     else ""
                 )
                 raise ValueError(
-                    f"The laws of a Joint must have the same {what}; {listed}.{advice}"
+                    f"The laws of a Joint must have the same {what}; {_listed(found)}.{advice}"
                 )
         self.flattened = Flattened(self.laws)
         """The law of all unknowns in one vector, which is what estimators work on."""
@@ -83,7 +83,8 @@ class Joint(Distribution):
     @property
     def has_enumerate_support(self) -> bool:  # type: ignore[override]  # a fact of the parts
         """Whether all parts can be enumerated."""
-        return all(law.has_enumerate_support for law in self.laws.values())
+        inside = [type(getattr(law, "law", law)) for law in self.laws.values()]
+        return all(cls.enumerate_support is not Distribution.enumerate_support for cls in inside)
 
     @property
     def logits(self) -> Named:
@@ -101,7 +102,12 @@ class Joint(Distribution):
         return self._each(lambda law: law.mode)
 
     def with_logits(self, logits: Mapping[str, Tensor]) -> "Joint":
-        """The same kinds of law with other logits, of any batch shape."""
+        """The same kinds of law with other logits, of any batch shape.
+
+        Raises:
+            ValueError: names other than this law's.
+        """
+        self._check_names(logits, "with_logits")
         return self._of({name: law.with_logits(logits[name]) for name, law in self.laws.items()})
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> "Joint":
@@ -119,14 +125,18 @@ class Joint(Distribution):
         """log p(value), summed over the unknowns.
 
         Raises:
-            ValueError: names other than this law's.
+            ValueError: names other than this law's, or values that differ in the shape of sample
+                and batch.
         """
-        if not isinstance(value, Mapping) or set(value) != set(self.laws):
-            given = sorted(value) if isinstance(value, Mapping) else type(value).__name__
+        self._check_names(value, "log_prob")
+        terms = {name: law.log_prob(value[name]) for name, law in self.laws.items()}
+        shapes = {name: term.shape for name, term in terms.items()}
+        if len(set(shapes.values())) > 1:
             raise ValueError(
-                f"Joint.log_prob takes a dict with the names {sorted(self.laws)}, got {given}."
+                "Joint.log_prob takes values whose shapes before the event's are the same; "
+                f"{_listed(shapes)}."
             )
-        return torch.stack([law.log_prob(value[name]) for name, law in self.laws.items()]).sum(0)
+        return torch.stack(list(terms.values())).sum(0)
 
     def entropy(self) -> Tensor:
         """In nats, summed over the unknowns."""
@@ -139,6 +149,13 @@ class Joint(Distribution):
             ValueError: more states than the budget.
         """
         return self.flattened.unpack(self.flattened.enumerate_support(expand, budget=budget))
+
+    def _check_names(self, values: Any, method: str) -> None:
+        if not isinstance(values, Mapping) or set(values) != set(self.laws):
+            given = list(values) if isinstance(values, Mapping) else type(values).__name__
+            raise ValueError(
+                f"Joint.{method} takes a dict with the names {list(self.laws)}, got {given}."
+            )
 
     def _each(self, of: Callable[[Any], Tensor]) -> Named:
         return {name: of(law) for name, law in self.laws.items()}
@@ -159,8 +176,17 @@ def _as_part(name: str, law: Any) -> Any:
     return part
 
 
-def _shown(value: Any) -> str:
-    return str(tuple(value)) if isinstance(value, torch.Size) else str(value)
+def _tells(law: Any, what: str) -> bool:
+    """Whether a law says that of itself: one of a user's own need not have logits."""
+    return what == "batch shape" or hasattr(law, "logits")
+
+
+def _listed(found: Mapping[str, Any]) -> str:
+    shown = {
+        name: tuple(value) if isinstance(value, torch.Size) else value
+        for name, value in found.items()
+    }
+    return ", ".join(f"{name} has {value}" for name, value in shown.items())
 
 
 _ALIKE: dict[str, Callable[[Any], Any]] = {

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
+from hotgrad.distributions import as_law
 from hotgrad.distributions.flattened import Flattened
 from hotgrad.ops.checks import check_count, check_temperature
 
@@ -81,6 +82,21 @@ class Pathwise(Estimator):
         if isinstance(law, Flattened):
             return law.each(lambda part: self.sample(part, (count,), generator=generator))
         return self.sample(q, (count,), generator=generator)
+
+
+def one_law(q: Any) -> Any:
+    """`as_law`, for samples that are one tensor.
+
+    Raises:
+        ValueError: a `Joint`, whose samples are several.
+    """
+    law = as_law(q)
+    if isinstance(law, Flattened):
+        raise ValueError(
+            "q is a Joint, whose unknowns are sampled one by one: "
+            "{name: estimator.sample(law) for name, law in q.laws.items()}."
+        )
+    return law
 
 
 @dataclass(frozen=True)

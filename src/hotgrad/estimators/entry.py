@@ -43,19 +43,20 @@ def check_pairing(estimator: Any, q: Any) -> None:
     if missing:
         names = [cls.__name__ for cls in ESTIMATORS.values() if not missing_methods(cls, law)]
         served = ", ".join(names) or "none of this library"
+        lacking, missing = _lacking(estimator, law, missing)
         raise NotImplementedError(
-            f"{type(estimator).__name__} needs {', '.join(missing)}, which "
-            f"{_lacking(estimator, law)} doesn't have. Estimators that serve it: {served}."
+            f"{type(estimator).__name__} needs {', '.join(missing)}, which {lacking} doesn't have. "
+            f"Estimators that serve it: {served}."
         )
 
 
-def _lacking(estimator: Any, law: Any) -> str:
-    """The law that lacks a method, of those in a `Joint` the first."""
+def _lacking(estimator: Any, law: Any, missing: list[str]) -> tuple[str, list[str]]:
+    """The law that lacks methods, of those in a `Joint` the first, and what it lacks."""
     for name, part in getattr(law, "laws", {}).items():
         inner = getattr(part, "law", part)
-        if missing_methods(estimator, inner):
-            return f"{type(inner).__name__} ({name!r})"
-    return "Joint" if hasattr(law, "laws") else type(law).__name__
+        if own := missing_methods(estimator, inner):
+            return f"{type(inner).__name__} ({name!r})", own
+    return "Joint" if hasattr(law, "laws") else type(law).__name__, missing
 
 
 def check_finite(values: Tensor) -> None:
@@ -101,8 +102,9 @@ def checked(
     relaxes = getattr(estimator, "relaxes_f", False)
 
     def checked_f(z: Tensor) -> Tensor:
+        given = named(z) if named else z
         try:
-            values = f(named(z) if named else z)
+            values = f(given)
         except Exception as error:
             if relaxes:
                 error.add_note(
@@ -120,7 +122,7 @@ def checked(
         if values.shape != expected:
             raise ValueError(
                 f"{name} must return one value per sample, shape {tuple(expected)} (num_samples, "
-                f"*batch), for z of shape {tuple(z.shape)}; got {tuple(values.shape)}."
+                f"*batch), for z of shape {_shape_of(given)}; got {tuple(values.shape)}."
             )
         if not values.is_floating_point():
             raise ValueError(
@@ -138,3 +140,10 @@ def checked(
         return values
 
     return checked_f
+
+
+def _shape_of(z: Any) -> str:
+    """Of a tensor, or of each in a dict."""
+    if isinstance(z, Tensor):
+        return str(tuple(z.shape))
+    return ", ".join(f"{tuple(unknown.shape)} ({name!r})" for name, unknown in z.items())

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from hotgrad.distributions import as_law
 from hotgrad.estimators.base import Estimator, Function
 from hotgrad.ops import checks, like_event
 
@@ -58,7 +59,7 @@ class Exact(Estimator):
         return (probs * f(_possible(states, probs.detach()))).sum(0)
 
     def _states(self, q: Any) -> Tensor:
-        states: Tensor = q.enumerate_support(expand=False, budget=self.budget)
+        states: Tensor = as_law(q).enumerate_support(expand=False, budget=self.budget)
         return states
 
 

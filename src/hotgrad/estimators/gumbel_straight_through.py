@@ -11,8 +11,7 @@ import torch
 from torch import Tensor
 
 from hotgrad import ops
-from hotgrad.distributions import as_law
-from hotgrad.estimators.base import Tempered
+from hotgrad.estimators.base import Tempered, one_law
 from hotgrad.ops import checks
 
 
@@ -52,7 +51,7 @@ class StraightThroughGumbelSoftmax(Tempered):
         generator: torch.Generator | None = None,
     ) -> Tensor:
         """Hard samples with the gradient of the relaxed sample that has the same noise."""
-        q = as_law(q)
+        q = one_law(q)
         noise = q.draw_noise(sample_shape, generator=generator)
         return ops.straight_through(q.harden(noise), q.relax(noise, self.temperature))
 
@@ -105,7 +104,7 @@ class GumbelRao(Tempered):
         generator: torch.Generator | None = None,
     ) -> Tensor:
         """Hard samples with the mean gradient of relaxed samples that lead to them."""
-        q = as_law(q)
+        q = one_law(q)
         with torch.no_grad():
             noise = q.draw_noise(sample_shape, generator=generator)
             fresh = q.draw_noise((self.num_inner, *sample_shape), generator=generator)
@@ -157,6 +156,6 @@ class GappedStraightThrough(Tempered):
         generator: torch.Generator | None = None,
     ) -> Tensor:
         """Hard samples with the gradient of a softmax that agrees with them."""
-        q = as_law(q)
+        q = one_law(q)
         hard = q.sample(sample_shape, generator=generator)
         return ops.straight_through(hard, q.relax(q.gap_noise(hard, self.gap), self.temperature))

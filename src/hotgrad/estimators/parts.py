@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from hotgrad import ops
+from hotgrad.distributions import as_law
 from hotgrad.distributions.flattened import Flattened
 from hotgrad.ops.noise import noise_dtype
 
@@ -54,8 +55,9 @@ class Group:
 
     def joined(self, numbers: Tensor) -> Tensor:
         """The parts' states from their numbers, `(*sample, *batch, parts)` to `(..., *event)`."""
-        shape = numbers.shape[:-1] + self.shape
-        return self.states[numbers].reshape(shape + self.law.event_shape)
+        shape = numbers.shape[:-1] + self.shape + self.law.event_shape
+        # not states[numbers], whose strides the compiler guesses wrong where numbers are a slice
+        return self.states.index_select(0, numbers.flatten()).reshape(shape)
 
     def numbers(self, z: Tensor) -> Tensor:
         """The numbers of the parts' states in `(S, *batch, *event)`: `(S, *batch, parts)`."""
@@ -82,6 +84,7 @@ class Parts:
     """
 
     def __init__(self, q: Any, budget: int) -> None:
+        q = as_law(q)
         law = getattr(q, "law", q)
         self._flattened = law if isinstance(law, Flattened) else None
         laws = [law] if self._flattened is None else law.laws.values()

@@ -12,8 +12,7 @@ import torch
 from torch import Tensor
 
 from hotgrad import ops
-from hotgrad.distributions import as_law
-from hotgrad.estimators.base import Pathwise
+from hotgrad.estimators.base import Pathwise, one_law
 from hotgrad.ops import checks
 
 
@@ -85,7 +84,7 @@ class IMLE(Pathwise):
         generator: torch.Generator | None = None,
     ) -> Tensor:
         """MAP states of perturbed logits, whose gradient is a finite difference."""
-        q = as_law(q)
+        q = one_law(q)
         perturb = q.perturb if self.noise == "law" else functools.partial(_by_sum_of_gamma, q)
         scores = perturb(sample_shape, generator=generator)
         return ops.map_with_finite_difference(scores, q.argmax, self.step, _part_dims(q))
@@ -160,7 +159,7 @@ class PerturbedMAP(Pathwise):
         generator: torch.Generator | None = None,
     ) -> Tensor:
         """MAP states of perturbed logits, whose gradient is the noise's score times z."""
-        q = as_law(q)
+        q = one_law(q)
         perturbed = q.perturb_with_slope(sample_shape, self.scale, generator=generator)
         return ops.map_with_slope(perturbed, q.argmax, q.mode, _part_dims(q))
 

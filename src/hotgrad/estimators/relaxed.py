@@ -6,8 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hotgrad.distributions import as_law
-from hotgrad.estimators.base import Tempered
+from hotgrad.estimators.base import Tempered, one_law
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,7 @@ class GumbelSoftmax(Tempered):
         generator: torch.Generator | None = None,
     ) -> Tensor:
         """Relaxed samples of shape `sample_shape + batch_shape + event_shape`."""
-        q = as_law(q)
+        q = one_law(q)
         noise = q.draw_noise(sample_shape, generator=generator)
         relaxed: Tensor = q.relax(noise, self.temperature)
         return relaxed
@@ -98,7 +97,7 @@ class RelaxedTopK(Tempered):
         generator: torch.Generator | None = None,
     ) -> Tensor:
         """Relaxed k-hot vectors of shape `sample_shape + batch_shape + event_shape`."""
-        q = as_law(q)
+        q = one_law(q)
         scores = q.perturb(sample_shape, generator=generator)
         relaxed: Tensor = q.relax_top_k(scores, self.temperature)
         return relaxed

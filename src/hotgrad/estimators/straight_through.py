@@ -7,8 +7,7 @@ import torch
 from torch import Tensor
 
 from hotgrad import ops
-from hotgrad.distributions import as_law
-from hotgrad.estimators.base import Pathwise, Tempered
+from hotgrad.estimators.base import Pathwise, Tempered, one_law
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,7 @@ class StraightThrough(Pathwise):
         generator: torch.Generator | None = None,
     ) -> Tensor:
         """Hard samples with the mean's gradient."""
-        q = as_law(q)
+        q = one_law(q)
         return ops.straight_through(q.sample(sample_shape, generator=generator), q.mean)
 
 
@@ -86,7 +85,7 @@ class ReinMax(Tempered):
         generator: torch.Generator | None = None,
     ) -> Tensor:
         """Hard samples with a gradient of second order."""
-        q = as_law(q)
+        q = one_law(q)
         hard = q.sample(sample_shape, generator=generator)
         between = (hard + q.relax(0.0, self.temperature)) / 2
         return ops.reinmax(hard, q.tangent(q.mean), q.tangent(between))
