@@ -33,7 +33,7 @@ $(STAMP): pyproject.toml constraints.txt
 	$(PY) -m pip install --disable-pip-version-check -c constraints.txt --no-build-isolation -e '.[all,test]'
 	@touch $@
 
-demo: $(STAMP) ## train two discrete autoencoders on real digits, choose pixels, audit gradients (about 3 minutes)
+demo: $(STAMP) ## train two discrete autoencoders on real digits, choose pixels, audit gradients, infer causes (about 3 minutes)
 	rm -rf $(DEMO)
 	$(PY) -m hotgrad train --data digits --latent categorical --epochs $(DEMO_EPOCHS) --out $(DEMO)/categorical
 	$(PY) -m hotgrad evaluate $(DEMO)/categorical
@@ -41,6 +41,7 @@ demo: $(STAMP) ## train two discrete autoencoders on real digits, choose pixels,
 	$(PY) -m hotgrad evaluate $(DEMO)/bernoulli
 	$(PY) -m hotgrad select digits --target digit --k 12 --out $(DEMO)/columns
 	$(PY) -m hotgrad audit vae --out $(DEMO)/gradients
+	$(PY) -m hotgrad infer noisy-or --out $(DEMO)/causes
 	@echo
 	@echo 'Done. Each folder holds its pictures and figures, and a run its model:'
 	@ls -1 $(DEMO)/*/*.png $(DEMO)/*/*.csv $(DEMO)/*/*.safetensors

@@ -8,6 +8,7 @@ import torch
 
 import hotgrad as hg
 from hotgrad.estimators import ESTIMATORS, make_estimator
+from hotgrad.inference import Fit
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
@@ -15,7 +16,7 @@ BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 
 def test_code_runs(capsys: pytest.CaptureFixture[str]) -> None:
-    assert len(BLOCKS) == 4
+    assert len(BLOCKS) == 5
     scope: dict[str, object] = {}
     for block in BLOCKS:
         exec(block, scope)
@@ -24,6 +25,10 @@ def test_code_runs(capsys: pytest.CaptureFixture[str]) -> None:
     assert logits.grad is not None
     assert bool(logits.grad.abs().sum() > 0)
     assert len(scope["names"]) == 3
+    result = scope["result"]
+    assert isinstance(result, Fit)
+    assert result.converged
+    assert result.marginals["broken"].argmax() == 2
     assert hasattr(scope["estimator"], "surrogate")
     assert "95 %" in capsys.readouterr().out
     halfway = scope["Halfway"]
