@@ -172,6 +172,10 @@ def test_source_archive_can_be_tested_and_holds_no_outputs(dist: Path) -> None:
         names = {name.partition("/")[2] for name in archive.getnames()}
     assert {"LICENSE", "README.md", "pyproject.toml", "Makefile", "constraints.txt"} <= names
     assert "tests/test_packaging.py" in names
+    # the tests run the examples, and follow the links of the README
+    linked = re.findall(r"\]\(([^):]+)\)", (ROOT / "README.md").read_text("utf-8"))
+    assert set(linked) <= names
+    assert {f"examples/{path.name}" for path in (ROOT / "examples").glob("*.py")} <= names
     assert not [name for name in names if name.startswith((".venv", "runs/", "build/"))]
 
 

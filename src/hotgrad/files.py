@@ -25,8 +25,11 @@ def written_whole(path: Path) -> Iterator[Path]:
     temporary = temporary_path(path)
     # not tempfile's, whose files are for the owner alone: a result obeys the umask
     temporary.touch(exist_ok=False)
+    mode = temporary.stat().st_mode
     try:
         yield temporary
+        # safetensors puts a file of its own in its place, for the owner alone
+        temporary.chmod(mode)
         with temporary.open("rb") as written:
             os.fsync(written.fileno())
         temporary.replace(path)

@@ -110,7 +110,7 @@ def _copies(q: Any, count: int) -> Independent:
 def _check_log_weights(log_weights: Tensor) -> None:
     bad = log_weights.isnan() | (log_weights == torch.inf)
     if bool(bad.any()):
-        raise ValueError(
+        raise checks.NotFiniteError(
             "log_weight returned values that are neither finite nor -inf: "
             f"{entry.describe_bad(log_weights, bad)}"
         )
@@ -122,7 +122,7 @@ def _possible(bounds: Tensor, q: Any) -> Tensor:
         impossible = bounds.detach() == -torch.inf
         if bool(impossible.any()):
             first = tuple(impossible.nonzero()[0].tolist()[1:])
-            raise ValueError(
+            raise checks.NotFiniteError(
                 "log_weight is -inf for all samples of a bound, which is then -inf: "
                 f"{int(impossible.sum())} of {impossible.numel()} bounds"
                 + (f", the first of batch element {first}. " if first else ". ")

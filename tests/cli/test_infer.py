@@ -46,6 +46,10 @@ MINE = """
         def forward(self, x):
             return hg.Bernoulli(logits=self.weight * x).to_event(1)
 
+    def marked_up():
+        both = hg.Joint(**{"rain[bold]": q(), "sun": q()})
+        return (lambda z: z["rain[bold]"].sum(-1) * z["sun"].sum(-1)), both
+
     def amortised():
         x = torch.tensor([[-1.0, 2.0], [3.0, -2.0], [1.0, 1.0]])
         return (lambda z, x: (z * x).sum(-1)), Maker(), x
@@ -62,7 +66,7 @@ MINE = """
         calls = []
         def log_joint(z):
             calls.append(1)
-            return z[..., 0] * (torch.nan if len(calls) == 20 else 1.0)
+            return z[..., 0] * (torch.nan if len(calls) == 40 else 1.0)
         return log_joint, hg.Bernoulli(logits=torch.zeros(2)).to_event(1)
 
     def fails():
@@ -235,6 +239,10 @@ def test_named_unknowns_many_and_few(mine: str, capsys: pytest.CaptureFixture[st
     assert f"[{top['index']}]" in first
 
 
+def test_a_name_may_look_like_markup(mine: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "┃ rain[bold] ┃" in stdout(capsys, f"{mine}:marked_up", *FAST)
+
+
 def test_a_module_makes_the_law_of_the_data(mine: str, capsys: pytest.CaptureFixture[str]) -> None:
     stdout(capsys, f"{mine}:amortised", *FAST, "--batch-size", 2)
     table = said.rows(Path("runs/infer-amortised/marginals.csv"))
@@ -320,6 +328,7 @@ def test_a_smaller_budget_leaves_the_exact_posterior_out(
         (["noisy-or", "--batch-size", "3"], "batch_size needs data"),
         (["noisy-or", "--seed", "-1"], "--seed"),
         (["absent.py:problem"], "There is no file absent.py."),
+        (["mine.py"], "mine.py is a file: name the function in it too, such as mine.py:problem."),
         (["absent_module:problem"], "There is no module absent_module"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -352,6 +361,11 @@ def test_bad_problems_of_ones_own(
 ) -> None:
     assert message in refused(capsys, f"{mine}:{function}", *FAST)
     assert not list(here.glob("runs/*"))
+
+
+def test_a_critic_needs_a_law(mine: str, capsys: pytest.CaptureFixture[str]) -> None:
+    found = refused(capsys, f"{mine}:amortised", *FAST, "--estimator", "relax")
+    assert "relax needs a critic made for q, which is a function here" in found
 
 
 def test_a_file_that_cannot_be_loaded(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,6 +4,7 @@ import functools
 import itertools
 import math
 import warnings
+from typing import Any, ClassVar, NamedTuple
 
 import pytest
 import torch
@@ -196,6 +197,21 @@ def test_one_tensor_or_the_pair_without_minibatches() -> None:
     torch.testing.assert_close(pair.marginals, one.marginals)
 
 
+def test_a_last_minibatch_as_long_as_a_shared_batch_isnt_taken_for_its_rows() -> None:
+    logits = nn.Parameter(torch.zeros(2, 3))
+    x = torch.randn(6, 3, generator=seeded(1))
+    result = fit(
+        lambda z, x: (-z.sum(-1), z @ x.T),
+        lambda x: hg.Bernoulli(logits=logits).to_event(1),
+        parameters=[logits],
+        data=x,
+        batch_size=4,
+        steps=4,
+        generator=seeded(),
+    )
+    assert result.marginals.shape == (2, 3)
+
+
 def test_passes_see_each_row_once() -> None:
     x, _, log_joint = bernoulli_mixture(10)
     seen: list[int] = []
@@ -208,6 +224,7 @@ def test_passes_see_each_row_once() -> None:
     data = (x, torch.arange(10))
     q = hg.OneHotCategorical(logits=torch.zeros(10, 3))
     fit(spying, q, data=data, batch_size=4, steps=6, generator=seeded())
+    del seen[:4]  # the look before the first step
     assert sorted(seen[:10]) == sorted(seen[10:20]) == list(range(10))
     assert seen[:10] != seen[10:20]
 
@@ -323,6 +340,113 @@ def test_it_learns_where_gradients_are_switched_off() -> None:
     with torch.no_grad():
         result = fit(boltzmann(4, 0), bits(4), steps=50, generator=seeded())
     assert result.trace.bounds[-1] > result.trace.bounds[0]
+
+
+def test_it_learns_in_inference_mode() -> None:
+    with torch.inference_mode():
+        result = fit(lambda z: 2 * z.sum(-1), bits(4), steps=50, generator=seeded())
+    assert result.trace.bounds[-1] > result.trace.bounds[0]
+
+
+class Normalised(Encoder):
+    """It keeps count of what it has seen in training, and drops some of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm, self.drop = nn.BatchNorm1d(4), nn.Dropout(0.5)
+
+    def forward(self, x: Tensor) -> hg.OneHotCategorical:
+        return super().forward(self.drop(self.norm(x)))
+
+
+def test_looking_at_a_module_doesnt_change_it() -> None:
+    x, _, log_joint = bernoulli_mixture()
+    encoder = Normalised()
+    encoder.norm.momentum = None
+    with torch.random.fork_rng():
+        result = fit(
+            log_joint, encoder, data=x, batch_size=8, steps=6, optimizer=Adam, generator=seeded()
+        )
+    # two passes, and nothing before the first step
+    assert encoder.norm.num_batches_tracked == 6
+    torch.testing.assert_close(encoder.norm.running_mean, x.mean(0))
+    first = result.marginals
+    result.bound(10, generator=seeded())
+    assert math.isfinite(result.elbo)
+    assert torch.equal(result.marginals, first)
+    assert encoder.norm.num_batches_tracked == 6
+    assert all(module.training for module in encoder.modules())
+
+
+class Coins(torch.distributions.Distribution):
+    """A law of a user's own, with no more than sampling, scoring and its moments."""
+
+    arg_constraints: ClassVar[dict[str, Any]] = {}
+
+    def __init__(self, mean: Tensor) -> None:
+        self._mean = mean
+        super().__init__(torch.Size(), mean.shape, validate_args=False)
+
+    @property
+    def mean(self) -> Tensor:
+        return self._mean
+
+    def sample(self, shape: Any = (), *, generator: torch.Generator | None = None) -> Tensor:
+        return (torch.rand((*shape, *self.event_shape), generator=generator) < self.mean).float()
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        return (z * self.mean.log() + (1 - z) * (1 - self.mean).log()).sum(-1)
+
+
+def test_a_law_of_ones_own() -> None:
+    odds = nn.Parameter(torch.zeros(2))
+    scores = torch.tensor([1.0, -2.0])
+    result = fit(
+        lambda z: z @ scores,
+        lambda: Coins(odds.sigmoid()),
+        parameters=[odds],
+        optimizer=Adam,
+        steps=400,
+        generator=seeded(),
+    )
+    torch.testing.assert_close(result.marginals, scores.sigmoid(), atol=1e-3, rtol=0)
+    assert result.elbo == pytest.approx(float(scores.exp().log1p().sum()), abs=1e-3)
+
+
+class Columns(NamedTuple):
+    x: Tensor
+    kind: Tensor
+
+
+def test_data_keep_their_structure() -> None:
+    x, _, log_joint = bernoulli_mixture(6)
+    q = hg.OneHotCategorical(logits=torch.zeros(6, 3))
+    results = [
+        fit(model, q, data=data, batch_size=4, steps=10, generator=seeded())
+        for model, data in (
+            (lambda z, data: log_joint(z, data.x), Columns(x, x)),
+            (lambda z, data: log_joint(z, data[0]), (x, x)),
+            (lambda z, data: log_joint(z, data["x"]), {"x": x}),
+        )
+    ]
+    assert all(torch.equal(one.marginals, results[0].marginals) for one in results)
+
+
+def test_an_unknown_without_entries_is_no_hindrance() -> None:
+    q = hg.Joint(some=bits(2), none=bits(0))
+    result = fit(lambda z: z["some"].sum(-1), q, steps=10, generator=seeded())
+    assert result.marginals["none"].shape == (0,)
+    assert math.isfinite(result.elbo)
+    assert result.diagnose(100, generator=seeded()).worst.name == "some"
+
+
+def test_one_tensor_isnt_taken_for_all_minibatches_together() -> None:
+    """Of a pair the likelihoods add up; of one tensor nobody knows which part is the prior."""
+    data = regression_data()
+    problem = Problem(lambda z, data: regression(z, data)[0], bits(3), data, 2, ())
+    (block,) = problem.blocks()
+    with pytest.raises(ValueError, match="In minibatches log_joint must return a pair"):
+        block.log_joint(block.law.sample((3,)))
 
 
 def test_an_entropy_that_is_sampled_has_the_mean_of_the_analytic_one(

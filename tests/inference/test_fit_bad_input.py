@@ -80,6 +80,12 @@ def test_values_that_are_not_finite(log_joint: Any, message: str) -> None:
         fit(log_joint, bits(3), generator=seeded())
 
 
+def test_values_that_are_not_finite_though_nothing_is_validated() -> None:
+    q = hg.Bernoulli(logits=torch.zeros(3), validate_args=False).to_event(1)
+    with pytest.raises(ValueError, match="The bound is nan before the first step"):
+        fit(where_two(torch.nan), q, generator=seeded())
+
+
 def test_the_first_offending_sample_is_one() -> None:
     with pytest.raises(ValueError, match="z = ") as raised:
         fit(where_two(torch.nan), bits(3), generator=seeded())
@@ -116,12 +122,24 @@ class Counter(nn.Module):
         return bits(3)
 
 
+class Frozen(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.logits = nn.Parameter(torch.zeros(3), requires_grad=False)
+
+    def forward(self) -> hg.Independent:
+        return hg.Bernoulli(logits=self.logits).to_event(1)
+
+
 @pytest.mark.parametrize(
     ("q", "options", "message"),
     [
         ("bits", {}, "q must be a law.*or a module or function.*got 'bits'"),
         (hg.Bernoulli, {}, "q must be a law"),
         (Counter(), {}, "nothing to learn"),
+        (lambda: bits(3), {"parameters": [torch.zeros(1, requires_grad=True)]}, "has no gradient"),
+        (Frozen(), {}, "nothing to learn.*or none that require a gradient"),
+        (bits(0), {}, r"no unknowns: its batch shape is \(\), its event shape \(0,\)"),
         (lambda: 3, {"parameters": [torch.zeros(1, requires_grad=True)]}, "it returned int"),
         (
             hg.Bernoulli(logits=2 * torch.zeros(3, requires_grad=True)).to_event(1),
@@ -226,6 +244,48 @@ def test_an_ignored_unknown_is_warned_of(estimator: hg.Estimator | None) -> None
     torch.testing.assert_close(result.marginals["spare"], torch.full((2,), 0.5), atol=0.2, rtol=0)
 
 
+@pytest.mark.parametrize("estimator", [None, hg.StraightThrough()])
+@pytest.mark.parametrize(
+    ("q", "log_joint", "message"),
+    [
+        (
+            bits(5),
+            lambda z: linear(z[..., 1:4]),
+            r"ignores 2 of 5 unknowns in z, the first at \[0\]",
+        ),
+        (
+            hg.OneHotCategorical(logits=torch.zeros(2, 3)).to_event(1),
+            lambda z: linear(z[..., 1, :]),
+            r"ignores 1 of 2 unknowns in z, the first at \[0, 0\]",
+        ),
+        (
+            hg.Joint(a=bits(4), b=bits(2)),
+            lambda z: linear(z["a"][..., :3]) + z["b"].sum(-1),
+            r"ignores 1 of 4 unknowns in 'a', the first at \[3\]",
+        ),
+    ],
+    ids=["bits", "categories", "joint"],
+)
+def test_some_of_a_laws_unknowns_that_are_ignored_are_warned_of(
+    q: Any, log_joint: Any, message: str, estimator: hg.Estimator | None
+) -> None:
+    with pytest.warns(UserWarning, match=message):
+        fit(log_joint, q, estimator=estimator, steps=3, generator=seeded())
+
+
+@pytest.mark.parametrize(
+    "log_joint",
+    [
+        lambda z: linear(z.mul_(1.0)),
+        lambda z: torch.from_numpy(z.numpy() @ SCORES.numpy()),
+        lambda z: linear(z) + 5 * z[..., 0] * (z[..., 1] - z[..., 1].square()),
+    ],
+    ids=["in place", "numpy", "a slope of 0 at 0 and 1"],
+)
+def test_what_is_not_ignored_isnt_called_so(log_joint: Any) -> None:
+    fit(log_joint, bits(3), steps=3, generator=seeded())
+
+
 def test_a_log_joint_that_ignores_everything_is_warned_of() -> None:
     with pytest.warns(UserWarning, match="log_joint ignores z"):
         fit(lambda z: torch.zeros(len(z)), bits(2), steps=10, generator=seeded())
@@ -290,6 +350,87 @@ def test_a_model_that_turns_nan_is_stopped_with_its_sample_named() -> None:
     assert "failed" in result.reason
 
 
+class Layers(nn.Module):
+    """q(z | x) whose logits are NaN where its weights are huge."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            self.layers = nn.Sequential(nn.Linear(2, 4), nn.ReLU(), nn.Linear(4, 3))
+
+    def forward(self, x: Tensor) -> hg.OneHotCategorical:
+        return hg.OneHotCategorical(logits=self.layers(x))
+
+
+def test_a_q_that_turns_nan_is_stopped_and_the_last_good_state_kept() -> None:
+    """The law refuses its logits before there is any bound."""
+    q = Layers()
+    before = [tensor.clone() for tensor in q.parameters()]
+    with pytest.warns(UserWarning, match=r"step \d+ failed\. logits must be finite"):
+        result = fit(
+            lambda z, x: linear(z) * x[:, 1],
+            q,
+            data=DATA,
+            optimizer=functools.partial(torch.optim.SGD, lr=1e30),
+            generator=seeded(),
+        )
+    assert not result.converged
+    assert all(torch.equal(one, two) for one, two in zip(before, q.parameters(), strict=True))
+
+
+def test_errors_that_the_good_state_leads_to_as_well_come_through() -> None:
+    calls: list[int] = []
+
+    def broken(z: Tensor) -> Tensor:
+        calls.append(1)
+        if len(calls) > 30:
+            raise ValueError("the file has gone")
+        return linear(z)
+
+    with pytest.raises(ValueError, match="the file has gone"):
+        fit(broken, bits(3), steps=50, generator=seeded())
+
+
+class Spoiling(torch.optim.SGD):
+    """After so many steps everything is NaN."""
+
+    def __init__(self, params: Any, after: int) -> None:
+        super().__init__(params, lr=0.1)
+        self.left = after
+
+    def step(self, closure: Any = None) -> None:
+        super().step()
+        self.left -= 1
+        if not self.left:
+            with torch.no_grad():
+                for tensor in self.param_groups[0]["params"]:
+                    tensor.fill_(torch.nan)
+
+
+@pytest.mark.parametrize(
+    ("after", "steps", "kept"), [(20, 20, 0), (50, 200, 0), (60, 200, 50)], ids=str
+)
+def test_nan_isnt_taken_for_a_good_state(after: int, steps: int, kept: int) -> None:
+    """Neither at the last step, nor where a window ends."""
+    with pytest.warns(UserWarning, match=f"The state of step {kept} is kept"):
+        result = fit(
+            linear,
+            bits(3),
+            optimizer=functools.partial(Spoiling, after=after),
+            steps=steps,
+            generator=seeded(),
+        )
+    assert bool(result.marginals.isfinite().all())
+
+
+def test_a_step_whose_weights_are_all_impossible_doesnt_lose_the_fit() -> None:
+    options = {"estimator": hg.VIMCO(), "objective": "importance", "num_samples": 4, "steps": 2000}
+    with pytest.warns(UserWarning, match=r"step \d+ failed\. log_weight is -inf.*more samples"):
+        result = fit(where_two(-torch.inf), bits(3), generator=seeded(), **options)
+    assert result.bound(1000, generator=seeded()) == pytest.approx(math.log(5), abs=0.2)
+
+
 def test_nan_at_a_rare_state_doesnt_lose_the_fit() -> None:
     """The steps never meet it; looking back does."""
     q = hg.Bernoulli(logits=torch.full((10,), -1.0)).to_event(1)
@@ -299,6 +440,11 @@ def test_nan_at_a_rare_state_doesnt_lose_the_fit() -> None:
     assert result.reason.startswith("took all")
     with pytest.warns(UserWarning, match=r"bound of the fit is unknown\. log_joint returned nan"):
         assert math.isnan(result.elbo)
+    with pytest.raises(ValueError, match="nan") as raised:
+        result.diagnose()
+    # with the frames of the error still there, as in a notebook
+    assert raised.tb is not None
+    assert torch.is_grad_enabled()
     assert result.marginals.mean() > 0.3
 
 

@@ -5,10 +5,12 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
+import pyro
 import pyro.distributions as dist
 import pytest
 import torch
 from estimators.cases import LAWS, SampledOnly
+from pyro.infer import TraceEnum_ELBO
 from torch import Tensor
 
 import hotgrad as hg
@@ -87,6 +89,24 @@ def test_a_guides_sample_without_its_gradient() -> None:
     assert not q.has_rsample_(False)().requires_grad
     z = q.sample()
     torch.testing.assert_close(q.score_parts(z).score_function, q.log_prob(z))
+
+
+def test_a_site_with_an_estimator_is_not_enumerated() -> None:
+    def model() -> None:
+        pyro.sample("z", as_pyro(hg.OneHotCategorical(logits=torch.zeros(3))))
+
+    def guide() -> None:
+        q = as_pyro(hg.OneHotCategorical(logits=torch.zeros(3)), hg.StraightThrough())
+        pyro.sample("z", q, infer={"enumerate": "parallel"})
+
+    with pytest.raises(ValueError, match="with an estimator can't be summed over its states"):
+        TraceEnum_ELBO(max_plate_nesting=0).loss(model, guide)
+
+
+def test_its_name_says_which_law_and_estimator() -> None:
+    law = hg.Bernoulli(logits=torch.zeros(3))
+    assert repr(as_pyro(law)) == f"as_pyro({law})"
+    assert repr(as_pyro(law, hg.StraightThrough())) == f"as_pyro({law}, StraightThrough)"
 
 
 class SampledOnlyWithMean(SampledOnly):

@@ -21,7 +21,7 @@ from hotgrad.audit.table import as_text
 from hotgrad.cli.advice import advice
 from hotgrad.cli.extras import needing
 from hotgrad.cli.folders import new_folder
-from hotgrad.cli.own_function import is_ours, told
+from hotgrad.cli.own_function import is_ours, is_own, told
 from hotgrad.cli.own_problem import own_problem
 from hotgrad.cli.progress import Counter, console, counting_bar
 from hotgrad.estimators import ESTIMATORS, Estimator
@@ -207,7 +207,7 @@ def _pose(
         return (
             digits_problem(items, seed) if run is None else run_problem(run, items, seed, data_dir)
         )
-    if ":" in str(name):
+    if is_own(str(name)):
         return own_problem(str(name))
     check_choice("problem", str(name), NAMES)
     return polynomial(power=power) if name == "polynomial" else PROBLEMS[str(name)]()

@@ -7,7 +7,7 @@ from typing import Any
 from torch.distributions import Distribution
 
 from hotgrad.audit.problems import noisy_or
-from hotgrad.cli.own_function import call_own, kind
+from hotgrad.cli.own_function import call_own, is_own, kind
 from hotgrad.distributions import as_law
 from hotgrad.estimators import (
     ESTIMATORS,
@@ -57,7 +57,7 @@ def pose(name: str) -> Posed:
     Raises:
         ValueError: no such problem, or a function that doesn't return one.
     """
-    if ":" not in name:
+    if not is_own(name):
         check_choice("problem", name, NAMES)
         posed = noisy_or()
         causes = posed.q.event_shape.numel()
@@ -83,7 +83,8 @@ def chosen_estimator(name: str, temperature: float | None, q: Any, seed: int) ->
         seed: of a critic's first weights.
 
     Raises:
-        ValueError: an unknown name, a temperature for an estimator without.
+        ValueError: an unknown name, a temperature for an estimator without, a critic for a q that
+            is no law.
     """
     check_choice("estimator", name, [*ESTIMATORS, "vimco"])
     cls = ESTIMATORS.get(name)
@@ -95,6 +96,11 @@ def chosen_estimator(name: str, temperature: float | None, q: Any, seed: int) ->
         return VIMCO()
     critic = None
     if cls is RELAX:
+        if not isinstance(q, Distribution):
+            raise ValueError(
+                "relax needs a critic made for q, which is a function here, and no law. Use another "
+                "estimator such as rebar, or hotgrad.inference.fit with RELAX(critic)."
+            )
         with seeded_weights(seed):
             critic = Critic(as_law(q).event_shape)
     return make_estimator(name, temperature=temperature or TEMPERATURE, critic=critic)

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from rich.table import Table
+from rich.text import Text
 from torch import Tensor
 
 from hotgrad.cli.inference_problem import Posed
@@ -118,7 +119,8 @@ def _table(unknown: Unknown, exact: Tensor | None) -> Table:
     columns = [values] if exact is None else [values, exact.reshape(values.shape)]
     shown = [column.gather(-1, top).flatten() for column in columns]
     table = Table()
-    table.add_column(unknown.name, overflow="fold")
+    # a text, since a name may look like markup
+    table.add_column(Text(unknown.name), overflow="fold")
     if choice:
         table.add_column("likeliest", justify="right")
     for heading in ("probability" if choice else "P(1)", "exact")[: len(shown)]:

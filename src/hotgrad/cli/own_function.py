@@ -50,6 +50,19 @@ def call_own(name: str, expected: str) -> Returned:
     return Returned(value, function_name, text)
 
 
+def is_own(name: str) -> bool:
+    """Whether a problem's name is that of a user's own function.
+
+    Raises:
+        ValueError: the name of a file alone.
+    """
+    if name.endswith(".py"):
+        raise ValueError(
+            f"{name} is a file: name the function in it too, such as {name}:problem."
+        )
+    return ":" in name
+
+
 def _module(name: str) -> ModuleType:
     _search(Path.cwd())
     try:

@@ -63,11 +63,11 @@ def check_finite(values: Tensor) -> None:
     """Refuse values of f that aren't finite, naming the first.
 
     Raises:
-        ValueError: there are such.
+        NotFiniteError: there are such.
     """
     bad = ~values.isfinite()
     if bool(bad.any()):
-        raise ValueError(f"f returned non-finite values: {describe_bad(values, bad)}")
+        raise checks.NotFiniteError(f"f returned non-finite values: {describe_bad(values, bad)}")
 
 
 def describe_bad(values: Tensor, bad: Tensor) -> str:

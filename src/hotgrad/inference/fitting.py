@@ -1,32 +1,21 @@
-"""The fit itself: steps uphill on the bound, until it stops rising, or the steps are used up."""
+"""`fit`: a model and a law in, the fitted posterior out."""
 
-import math
-import statistics
-import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.optim import Optimizer
+from torch import Tensor
 
 from hotgrad.estimators import VIMCO, Estimator, ScoreFunction
 from hotgrad.inference.ahead import look_ahead
-from hotgrad.inference.model import LogJointFunction, NotFiniteError
+from hotgrad.inference.course import Course, MakeOptimizer, Progress
+from hotgrad.inference.model import LogJointFunction
 from hotgrad.inference.objective import Objective
 from hotgrad.inference.problem import Problem
 from hotgrad.inference.result import Fit
 from hotgrad.inference.rows import Data
-from hotgrad.inference.unknowns import OwnLogits
-from hotgrad.inference.watch import REDUCTION, REDUCTIONS, Trace, Watch
+from hotgrad.inference.watch import Watch
 from hotgrad.ops import checks
-
-LOGITS_STEP, OTHER_STEP = 0.1, 0.005
-FURTHEST = 1e3
-"""No fit moves a logit so far by steps of a sensible size: its slope vanishes long before."""
-
-MakeOptimizer = Callable[[list[Tensor]], Optimizer]
-Progress = Callable[[int, int, float], None]
 
 
 def fit(
@@ -73,8 +62,10 @@ def fit(
     half of the steps, and by more than their noise. When five windows in a row haven't risen, the
     step size is reduced to 0.3 of what it was, then whenever two haven't; in place of the fourth
     reduction, the fit has converged. Where noise hides a slow rise, allow more steps. A bound that
-    turns NaN or falls below where it began, and logits that fly off, stop the fit with a warning,
-    and the last good state is what you get. `Fit.reason` says which it was.
+    turns NaN or falls below where it began, logits that fly off, and an error in q or `log_joint`
+    that the last good state doesn't lead to, stop the fit with a warning, and that state is what
+    you get. `Fit.reason` says which it was. Any other exception, also one of `progress`, ends it
+    without a `Fit`; what modules and `parameters` have learned by then stays in them.
 
     Args:
         log_joint: log p(x, z) up to a constant, from z `(num_samples, *batch, *event)`, for a
@@ -125,137 +116,13 @@ def fit(
     """
     checks.check_count(steps, "steps")
     estimator = ScoreFunction() if estimator is None else estimator
-    problem = Problem(log_joint, q, data, batch_size, parameters)
-    bound = Objective(problem, objective, estimator, num_samples)
     with torch.inference_mode(False), torch.enable_grad():
+        problem = Problem(log_joint, q, data, batch_size, parameters)
+        bound = Objective(problem, objective, estimator, num_samples)
+        course = Course(problem, bound, optimizer)
         look_ahead(problem, estimator)
-        course = _Course(problem, bound, optimizer, Watch(steps, tolerance, bound.at_start()))
-        converged, reason = course.run(steps, generator, progress)
+        watch = Watch(steps, tolerance, bound.at_start())
+        # batch normalisation, for one, keeps count of all that it has seen
+        course.restore()
+        converged, reason = course.run(steps, watch, generator, progress)
     return Fit(problem, bound.label, course.trace, converged, reason)
-
-
-class _DivergedError(ValueError):
-    """A step led to values that no further step can be taken from."""
-
-
-class _Course:
-    """A fit on its way."""
-
-    def __init__(
-        self, problem: Problem, bound: Objective, optimizer: MakeOptimizer | None, watch: Watch
-    ) -> None:
-        self._problem, self._bound, self._watch = problem, bound, watch
-        self._optimizer = _make_optimizer(problem, bound.estimator, optimizer)
-        self.trace = Trace(relaxed=bound.relaxed)
-        self._good, self._good_step = self._snapshot(), 0
-
-    def run(
-        self, steps: int, generator: torch.Generator | None, progress: Progress | None
-    ) -> tuple[bool, str]:
-        """Whether it converged, and why it stopped."""
-        batches = self._problem.batches(generator)
-        window = self._watch.window
-        for step in range(1, steps + 1):
-            try:
-                self._step(next(batches), generator)
-            except (NotFiniteError, _DivergedError) as error:
-                if step == 1:
-                    raise
-                return False, self._go_back(f"step {step:,} failed. {error}")
-            if progress is not None:
-                progress(step, steps, statistics.fmean(self.trace.bounds[-window:]))
-            if step % window and step < steps:
-                continue
-            if (moved := self._moved()) > FURTHEST:
-                return False, self._go_back(
-                    f"by step {step:,} a logit of q had moved by {moved:.3g}, where 20 make a "
-                    "state certain."
-                )
-            if step % window:
-                break
-            verdict = self._watch.judge(self.trace.bounds[-window:])
-            if verdict == "converged":
-                return True, (
-                    f"converged after {step:,} steps: averaged over {window} steps, the bound no "
-                    f"longer rises by {self._watch.tolerance:g} of its latest rise and more than "
-                    f"its noise, at the {REDUCTIONS + 1}th step size, {self._step_size:.2g}"
-                )
-            if verdict == "fell":
-                return False, self._go_back(
-                    f"the bound fell from {self._watch.start.mean:.6g} at the start to "
-                    f"{statistics.fmean(self.trace.bounds[-window:]):.6g} at step {step:,}."
-                )
-            if self._watch.is_best:
-                self._good, self._good_step = self._snapshot(), step
-            if verdict == "smaller steps":
-                for group in self._optimizer.param_groups:
-                    group["lr"] *= REDUCTION
-        if self._watch.tolerance is None:
-            return False, f"took all {steps:,} steps, as tolerance=None asks for"
-        return False, (
-            f"took all {steps:,} steps before the bound had stopped rising at all step sizes; more "
-            "steps may raise it further"
-        )
-
-    @property
-    def _step_size(self) -> float:
-        return float(self._optimizer.param_groups[0]["lr"])
-
-    def _step(self, rows: Tensor | slice, generator: torch.Generator | None) -> None:
-        bound = self._bound(rows, generator)
-        value = bound.item()
-        if not math.isfinite(value):
-            raise _DivergedError(f"The bound is {value}.")
-        self._optimizer.zero_grad()
-        (-bound).backward()
-        self._optimizer.step()
-        self.trace.bounds.append(value)
-        self.trace.step_sizes.append(self._step_size)
-
-    def _moved(self) -> float:
-        """How far the logits of q that are learned themselves have come, the furthest of them."""
-        if not isinstance(self._problem.unknowns, OwnLogits):
-            return 0.0
-        return self._problem.unknowns.moved()
-
-    def _snapshot(self) -> dict[str, Tensor]:
-        return {name: t.detach().clone() for name, t in self._problem.state().items()}
-
-    def _go_back(self, why: str) -> str:
-        """Restores the last good state; what to tell of it."""
-        with torch.no_grad():
-            for name, tensor in self._problem.state().items():
-                tensor.copy_(self._good[name])
-        reason = (
-            f"diverged: {why} The state of step {self._good_step:,} is kept. If the model is right "
-            f"there, try a smaller step size than {self._step_size:.2g}: "
-            "optimizer=functools.partial(torch.optim.Adam, lr=...)"
-        )
-        warnings.warn(reason, stacklevel=4)
-        return reason
-
-
-def _make_optimizer(problem: Problem, estimator: Any, make: MakeOptimizer | None) -> Optimizer:
-    own = list(problem.unknowns.logits.values()) if isinstance(problem.unknowns, OwnLogits) else []
-    learned: dict[int, Tensor] = {id(tensor): tensor for tensor in own}
-    others = list(problem.state().values())
-    if isinstance(estimator, nn.Module):
-        others += estimator.parameters()
-    learned |= {id(t): t for t in others if isinstance(t, nn.Parameter) or t.requires_grad}
-    if not learned:
-        raise ValueError(
-            "There is nothing to learn: q is a function that has no parameters. Make it an "
-            "nn.Module, or give its tensors as `parameters`."
-        )
-    if make is None:
-        rest = [tensor for tensor in learned.values() if not any(tensor is one for one in own)]
-        groups = [{"params": own, "lr": LOGITS_STEP}, {"params": rest, "lr": OTHER_STEP}]
-        return torch.optim.Adam([group for group in groups if group["params"]])
-    optimizer = make(list(learned.values())) if callable(make) else None
-    if not isinstance(optimizer, Optimizer):
-        raise ValueError(
-            "optimizer must be a function from parameters to a torch optimiser, such as "
-            f"functools.partial(torch.optim.Adam, lr=0.05); got {make!r}. (An optimiser that is "
-            "made already doesn't know the copy of q's logits that is learned.)"
-        )
-    return optimizer

@@ -96,6 +96,8 @@ def furthest(
     by_name = [{"z": part} if isinstance(part, Tensor) else part for part in parts]
     found = []
     for name, own in by_name[0].items():
+        if not own.numel():
+            continue
         other, spread = by_name[1][name], by_name[2][name]
         number = (own - other).abs().nan_to_num(-1.0).argmax().cpu()
         where = tuple(int(i) for i in torch.unravel_index(number, own.shape))

@@ -16,10 +16,6 @@ from hotgrad.ops import checks
 LogJointFunction = Callable[..., Tensor | tuple[Tensor, Tensor]]
 
 
-class NotFiniteError(ValueError):
-    """The log joint is NaN, or infinite where it may not be."""
-
-
 class Batch(NamedTuple):
     """Some items of the data."""
 
@@ -61,15 +57,18 @@ class Model:
             ValueError: values of a wrong kind or shape.
             NotFiniteError: values that aren't finite.
         """
-        values, likelihood = self._terms(z, law, batches[0] if batches else None)
+        in_parts = len(batches) > 1
+        values, likelihood = self._terms(z, law, batches[0] if batches else None, in_parts)
         for batch in batches[1:]:
-            likelihood = likelihood + self._terms(z, law, batch)[1]
+            likelihood = likelihood + self._terms(z, law, batch, in_parts)[1]
         values = values + likelihood
         if law._validate_args and checks.values_readable(values):
             _check_finite(values.detach(), z, allow_impossible)
         return values
 
-    def _terms(self, z: Any, law: Any, batch: Batch | None) -> tuple[Tensor, Tensor | float]:
+    def _terms(
+        self, z: Any, law: Any, batch: Batch | None, in_parts: bool
+    ) -> tuple[Tensor, Tensor | float]:
         """The part that is there once, and the part that is summed over the items."""
         returned = self.function(z) if batch is None else self.function(z, batch.x)
         shape = (len(next(iter(z.values())) if isinstance(z, Mapping) else z), *law.batch_shape)
@@ -89,7 +88,7 @@ class Model:
             likelihood = _checked(returned[1], (*shape, batch.items), what, ", items")
             return prior, likelihood.sum(-1) * batch.scale
         values = _checked(returned, shape, "log_joint")
-        if batch is not None and batch.scale != 1 and not batch.own:
+        if batch is not None and (in_parts or batch.scale != 1) and not batch.own:
             raise ValueError(
                 "In minibatches log_joint must return a pair: log p(z) of shape "
                 f"{shape} and log p(x_i | z) of each item, shape {(*shape, batch.items)}, so that "
@@ -101,18 +100,18 @@ class Model:
 def _check_finite(values: Tensor, z: Any, allow_impossible: bool) -> None:
     bad = values.isnan() | (values == torch.inf)
     if bool(bad.any()):
-        raise NotFiniteError(_describe(values, bad, z) + " Expected a log-probability.")
+        raise checks.NotFiniteError(_describe(values, bad, z) + " Expected a log-probability.")
     impossible = values == -torch.inf
     if allow_impossible or not bool(impossible.any()):
         return
     said = _describe(values, impossible, z)
     if bool(impossible.all()):
-        raise NotFiniteError(
+        raise checks.NotFiniteError(
             f"{said} It is -inf everywhere: the model rules out all that q proposes. Check that z "
             "is read as it comes (0 and 1, categories last), or start from a q that keeps to what "
             "the model allows."
         )
-    raise NotFiniteError(
+    raise checks.NotFiniteError(
         f"{said} The bound is -inf while q gives such states a probability: mask them with logits "
         'of -inf, give them a large finite penalty, or use objective="importance", which allows '
         "them."

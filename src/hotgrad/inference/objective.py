@@ -76,10 +76,16 @@ class Objective:
             if estimator is not None:
                 estimator.eval()
             with torch.no_grad():
-                return Mean.of([self(next(rows), generator).item() for _ in range(LOOKS)])
+                bounds = [self(next(rows), generator).item() for _ in range(LOOKS)]
         finally:
             if estimator is not None:
                 estimator.train(learns)
+        if not all(map(math.isfinite, bounds)):
+            raise checks.NotFiniteError(
+                f"The bound is {min(bounds, key=math.isfinite)} before the first step: log_joint "
+                "has values that aren't finite. A q that validates its arguments has them named."
+            )
+        return Mean.of(bounds)
 
     @property
     def relaxed(self) -> bool:

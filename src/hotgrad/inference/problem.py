@@ -1,12 +1,13 @@
 """The problem that a fit solves: model, unknowns and data, for learning and for looking back."""
 
+import contextlib
 import functools
 import itertools
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from hotgrad.distributions import as_law
 from hotgrad.inference.model import Batch, LogJointFunction, Model
@@ -51,6 +52,7 @@ class Problem:
         self.rows = None if data is None else Rows(data, batch_size)
         self.unknowns = unknowns_of(q, self.rows)
         self.parameters = _checked_parameters(parameters)
+        self._own: bool | None = None
 
     def at(self, rows: Tensor | slice) -> tuple[Any, list[Batch]]:
         """The law of some rows, and those rows; without data no rows at all."""
@@ -59,8 +61,10 @@ class Problem:
         x = self.rows.take(rows)
         items = size_of(rows, self.rows.count)
         law = self.unknowns.law(x, rows)
-        own = self.unknowns.own_rows and law.batch_shape[:1] == (items,)
-        return law, [Batch(x, items, own, self.rows.count / items)]
+        if self._own is None:
+            # once: a last, smaller minibatch may be as long as a batch that all rows share
+            self._own = self.unknowns.own_rows and law.batch_shape[:1] == (items,)
+        return law, [Batch(x, items, self._own, self.rows.count / items)]
 
     def at_first(self) -> tuple[Any, list[Batch]]:
         """The law of the first minibatch in the data's order, and its rows."""
@@ -69,7 +73,7 @@ class Problem:
     @property
     def device(self) -> torch.device:
         """Where the unknowns are."""
-        device: torch.device = as_law(self.at_first()[0]).logits.device
+        device: torch.device = as_law(self.at_first()[0]).mean.device
         return device
 
     def batches(self, generator: torch.Generator | None) -> Iterator[Tensor | slice]:
@@ -77,6 +81,25 @@ class Problem:
         if self.rows is None:
             return itertools.repeat(slice(None))
         return self.rows.batches(generator)
+
+    @contextlib.contextmanager
+    def looking_back(self) -> Iterator[None]:
+        """Without gradients, and with modules in eval mode, so that looking changes nothing.
+
+        Around all that is done with `blocks` and `laws`, not in them: what a generator sets while
+        it waits holds for everyone.
+        """
+        tops = [self.unknowns.posterior, self.model.function]
+        modules = [m for top in tops if isinstance(top, nn.Module) for m in top.modules()]
+        modes = [module.training for module in modules]
+        try:
+            for module in modules:
+                module.training = False
+            with torch.no_grad():
+                yield
+        finally:
+            for module, mode in zip(modules, modes, strict=True):
+                module.training = mode
 
     def blocks(self) -> Iterator[Block]:
         """Everything, with all the data: one block of shared unknowns, or several of rows' own."""

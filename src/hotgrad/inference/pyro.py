@@ -49,6 +49,8 @@ def as_pyro(q: Distribution, estimator: Any = None) -> "PyroLaw":
 
     `RenyiELBO` differentiates the weights p / q themselves, so it needs an estimator of hard
     samples, and a law whose log-probability has a gradient in z: any but `PlackettLuceSubset`.
+    Out of reach is what makes a law of Pyro's own kinds anew (`compute_marginals`,
+    `AutoDiscreteParallel`), and the `Jit` ELBOs, since torch.jit can't trace how samples are drawn.
 
     Args:
         q: `Bernoulli`, `OneHotCategorical`, `KSubset`, `PlackettLuceSubset`, `to_event` of them,
@@ -133,6 +135,10 @@ class PyroLaw(TorchDistribution):
         self.has_enumerate_support = estimator is None and hasattr(law, "enumerate_support")
         super().__init__(self.lead + law.batch_shape, law.event_shape, validate_args=False)
 
+    def __repr__(self) -> str:
+        estimator = "" if self.estimator is None else f", {label_of(self.estimator)}"
+        return f"as_pyro({self.law!r}{estimator})"
+
     @property
     def support(self) -> Any:
         """The law's own."""
@@ -202,8 +208,14 @@ class PyroLaw(TorchDistribution):
         """Every state of the event, `(states, *batch_shape, *event_shape)`, or with 1s for batch.
 
         Raises:
-            ValueError: more than 2^20 states.
+            ValueError: more than 2^20 states, or a site whose samples have a gradient.
         """
+        if self.has_rsample:
+            # Pyro would add up the states' values without their probabilities
+            raise ValueError(
+                "A site with an estimator can't be summed over its states. Leave out the "
+                'estimator, or infer={"enumerate": ...}.'
+            )
         states: Tensor = self.law.enumerate_support(expand=False)
         ones = (1,) * len(self.batch_shape)
         states = states.reshape(states.shape[:1] + ones + self.event_shape)

@@ -14,7 +14,6 @@ from hotgrad.distributions import as_law
 from hotgrad.estimators.vimco import log_mean
 from hotgrad.inference.diagnosis import Diagnosis, diagnose_blocks
 from hotgrad.inference.exact import exact_posterior
-from hotgrad.inference.model import NotFiniteError
 from hotgrad.inference.parts import Unknown, unknowns_of
 from hotgrad.inference.problem import Block, Problem
 from hotgrad.inference.states import TooManyStatesError
@@ -34,7 +33,8 @@ ELBO_ENTRIES = 2**22
 class Fit:
     """A fitted posterior, from `fit` or from `load`.
 
-    What goes over all the data (`marginals`, `sample`, `bound`, `diagnose`) does so in pieces.
+    What goes over all the data (`marginals`, `sample`, `bound`, `diagnose`) does so in pieces, with
+    modules in eval mode.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class Fit:
     @property
     def unknowns(self) -> list[Unknown]:
         """The marginals once more, unknown by unknown, with what they are of."""
-        with torch.no_grad():
+        with self._problem.looking_back():
             return unknowns_of(next(self._problem.laws()), self.marginals)
 
     def sample(self, num_samples: int = 1, *, generator: torch.Generator | None = None) -> Samples:
@@ -109,9 +109,10 @@ class Fit:
         """
         checks.check_count(num_samples, "num_samples")
         total = 0.0
-        for block in self._blocks():
-            draws = list(_draws(block, num_samples, generator))
-            total += float(log_mean(torch.cat([log_p - log_q for log_p, log_q in draws])).sum())
+        with self._problem.looking_back():
+            for block in self._problem.blocks():
+                draws = list(_draws(block, num_samples, generator))
+                total += float(log_mean(torch.cat([log_p - log_q for log_p, log_q in draws])).sum())
         return total
 
     def diagnose(
@@ -135,9 +136,10 @@ class Fit:
             ValueError: the fit was loaded without its log_joint.
             ModuleNotFoundError: ArviZ isn't installed.
         """
-        return diagnose_blocks(
-            self._blocks(), num_samples=num_samples, budget=budget, generator=generator
-        )
+        with self._problem.looking_back():
+            return diagnose_blocks(
+                self._problem.blocks(), num_samples=num_samples, budget=budget, generator=generator
+            )
 
     def plot(self, path: str | os.PathLike[str], *, title: str = "Fit to the posterior") -> None:
         """Draws the bound over the steps and the marginals, as a PNG.
@@ -180,23 +182,20 @@ class Fit:
             reason=self.reason,
         )
 
-    def _blocks(self) -> Iterator[Block]:
-        with torch.no_grad():
-            yield from self._problem.blocks()
-
     def _estimate_elbo(self) -> float:
         total = 0.0
         try:
-            for block in self._blocks():
-                total += float(_elbo_of(block).sum())
-        except NotFiniteError as error:
+            with self._problem.looking_back():
+                for block in self._problem.blocks():
+                    total += float(_elbo_of(block).sum())
+        except checks.NotFiniteError as error:
             # nothing else of the fit is lost for it
             warnings.warn(f"The bound of the fit is unknown. {error}", stacklevel=3)
             return math.nan
         return total
 
     def _gathered(self, of: Callable[[Any], Any], dim: int) -> Any:
-        with torch.no_grad():
+        with self._problem.looking_back():
             found = [of(law) for law in self._problem.laws()]
         if len(found) == 1:
             return found[0]
@@ -220,7 +219,7 @@ def _elbo_of(block: Block) -> Tensor:
     entries = law.batch_shape.numel() * law.event_shape.numel()
     # many unknowns take long, and average out each other's noise
     samples = min(max(1, ELBO_ENTRIES // max(1, entries)), ELBO_SAMPLES)
-    generator = torch.Generator(law.logits.device).manual_seed(0)
+    generator = torch.Generator(law.mean.device).manual_seed(0)
     draws = list(_draws(block, samples, generator))
     # nearly alike where q is near the posterior, as log p alone isn't
     return torch.cat([log_p - log_q for log_p, log_q in draws]).mean(0)

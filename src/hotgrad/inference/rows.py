@@ -98,5 +98,7 @@ def _apply(of: Callable[[Tensor], Tensor], data: Data) -> Data:
     if isinstance(data, dict):
         return {name: of(part) for name, part in data.items()}
     if isinstance(data, tuple):
-        return tuple(of(part) for part in data)
+        parts = [of(part) for part in data]
+        # a named tuple stays one
+        return type(data)._make(parts) if hasattr(data, "_make") else tuple(parts)
     return of(data)

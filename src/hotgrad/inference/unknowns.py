@@ -63,13 +63,14 @@ class OwnLogits(Unknowns):
         return dict(self.logits)
 
     def moved(self) -> float:
-        """The largest difference of a logit to where it started; 0 where it is infinite."""
+        """The largest difference of a logit to where it started; 0 where that is infinite."""
         starts = {name: law.logits for name, law in _laws(self._start).items()}
-        return max(
-            float((now.detach() - starts[name]).abs().nan_to_num(0.0, 0.0).amax())
+        moves = [
+            float((now.detach() - starts[name])[starts[name].isfinite()].abs().max())
             for name, now in self.logits.items()
-            if now.numel()
-        )
+            if bool(starts[name].isfinite().any())
+        ]
+        return max(moves, default=0.0)
 
     @property
     def posterior(self) -> Any:

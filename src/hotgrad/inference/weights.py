@@ -15,7 +15,7 @@ from hotgrad.distributions import as_law
 from hotgrad.estimators.entry import describe_bad
 from hotgrad.inference.arviz import import_arviz
 from hotgrad.inference.marginals import Marginals, WeightedMean, Worst, furthest
-from hotgrad.ops import like_event
+from hotgrad.ops import checks, like_event
 
 LogJoint = Callable[[Any], Tensor]
 """log p(x, z): `(S, *batch, *event)`, by name for a `Joint`, to `(S, *batch)`."""
@@ -114,7 +114,7 @@ def scored(log_joint: LogJoint, z: Any, expected: torch.Size, *, first: int) -> 
     bad = values.isnan() | (values == torch.inf)
     if bool(bad.any()):
         after = f" (Samples are counted from number {first}.)" if first else ""
-        raise ValueError(
+        raise checks.NotFiniteError(
             "log_joint returned values that are neither finite nor -inf: "
             f"{describe_bad(values, bad)}{after}"
         )

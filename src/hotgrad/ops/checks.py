@@ -13,6 +13,10 @@ import torch
 from torch import Tensor
 
 
+class NotFiniteError(ValueError):
+    """A function's values are NaN, or infinite where they may not be."""
+
+
 def values_readable(*tensors: Tensor) -> bool:
     """Whether tensors hold values that Python may look at now (not traced, not inside vmap)."""
     if torch.compiler.is_compiling():

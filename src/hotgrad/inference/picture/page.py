@@ -117,5 +117,6 @@ def _notes(fit: Drawable, left_out: int) -> list[str]:
     if fit.elbo == -math.inf:
         notes.append("The ELBO is infinite: q proposes what the model rules out.")
     if left_out:
-        notes.append(f"{left_out:,} more unknowns aren't shown.")
+        which = "unknown isn't" if left_out == 1 else "unknowns aren't"
+        notes.append(f"{left_out:,} more {which} shown.")
     return notes
