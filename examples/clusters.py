@@ -7,6 +7,8 @@ responsibilities, stand beside those of Bayes' rule at the learned parameters, a
 parameters are worth beside the likelihood that the EM algorithm reaches.
 
 python examples/clusters.py --out FOLDER
+
+It wants `pip install ".[all]"`: scikit-learn has the data.
 """
 
 import argparse
@@ -95,6 +97,8 @@ class Way(NamedTuple):
     """Of all flowers under those."""
     bounds: list[float]
     """The estimates of the bound, one a step."""
+    relaxed: bool
+    """Whether they are of relaxed samples, and so of no bound."""
     mixture: Mixture
 
     @property
@@ -137,7 +141,10 @@ def main(out: Path, *, steps: int = 5000, seed: int = 0) -> dict[str, Way]:
         with torch.no_grad():
             scores = mixture.of_each_class()
         worth = scores.logsumexp(-1).sum().item()
-        ways[name] = Way(found.marginals, scores.softmax(-1), worth, found.trace.bounds, mixture)
+        trace = found.trace
+        ways[name] = Way(
+            found.marginals, scores.softmax(-1), worth, trace.bounds, trace.relaxed, mixture
+        )
 
     flowers, species = load_iris(return_X_y=True)
     rival = GaussianMixture(CLASSES, tol=1e-6, max_iter=1000, random_state=seed).fit(flowers)
@@ -184,7 +191,8 @@ def draw(path: Path, ways: dict[str, Way], best: float) -> None:
         beside.scatter(way.exact.flatten(), way.responsibilities.flatten(), **style)
         smooth = torch.tensor(way.bounds).unfold(0, SMOOTHED, SMOOTHED).mean(-1)
         steps = SMOOTHED * (torch.arange(len(smooth)) + 0.5)
-        climb.plot(steps, smooth, color=MARKS[name]["color"], linewidth=1.2, label=name)
+        label = f"{name}, relaxed: no bound" if way.relaxed else name
+        climb.plot(steps, smooth, color=MARKS[name]["color"], linewidth=1.2, label=label)
     beside.set(xlim=(0, 1), ylim=(0, 1), xlabel="exact", ylabel="by q")
     climb.axhline(best, color=canvas.INK, linewidth=1, linestyle="--", label="EM's log-likelihood")
     climb.set(xlabel="step", ylabel="nats", ylim=(best - 30, best + 5))

@@ -8,6 +8,8 @@ bound of 16 samples, which keeps the rivals; and the latter's samples, weighted.
 The numbers are invented to be plausible. They are no medical knowledge.
 
 python examples/diagnosis.py --out FOLDER
+
+It wants `pip install ".[infer]"`.
 """
 
 import argparse

@@ -7,6 +7,8 @@ wrong, and by how far their probabilities are from those of a longer chain: ther
 pixels are off, since they are too sure.
 
 python examples/restore_picture.py --out FOLDER
+
+It wants `pip install ".[all]"`: scikit-learn has the data.
 """
 
 import argparse

@@ -7,6 +7,8 @@ five estimators. Of 200, products and shuffled columns among them, they can't: t
 Gibbs sampler that was made for this one model stands in for the truth.
 
 python examples/variable_selection.py --out FOLDER
+
+It wants `pip install ".[all]"`: scikit-learn has the data.
 """
 
 import argparse

@@ -26,6 +26,7 @@ MAX_LINES = 300
 # The height of every floor. Applications stand at one height; a rule of their own keeps them apart.
 FLOORS = {
     "canvas": 0,
+    "extras": 0,
     "files": 0,
     "seeding": 0,
     "ops": 0,

@@ -451,3 +451,20 @@ def test_nan_at_a_rare_state_doesnt_lose_the_fit() -> None:
 def test_user_errors_come_through() -> None:
     with pytest.raises(KeyError, match="missing"):
         fit(lambda z: z["missing"], hg.Joint(a=bits(2)))
+
+
+class Stubborn(hg.Bernoulli):
+    """A law of a user's own that leaves `with_logits` to its parent, which doesn't know it."""
+
+
+def test_a_law_whose_copies_are_of_another_class_is_refused() -> None:
+    with pytest.raises(ValueError, match="Stubborn, whose with_logits makes another law, a Bern"):
+        fit(linear, Stubborn(logits=torch.zeros(3)).to_event(1))
+
+
+def test_logits_that_require_a_gradient_are_a_start_like_any_other() -> None:
+    logits = torch.zeros(3, requires_grad=True)
+    result = fit(linear, hg.Bernoulli(logits=logits).to_event(1), steps=60, generator=seeded())
+    assert result.marginals[2] > 0.5
+    assert logits.grad is None
+    assert not bool(logits.any())

@@ -49,7 +49,7 @@ def summed(law: Any) -> Any:
     def log_joint(z: Any) -> Tensor:
         total = torch.zeros(())
         for part in z.values() if isinstance(z, dict) else [z]:
-            weights = torch.linspace(-1, 1, part[0].numel(), dtype=part.dtype)
+            weights = torch.linspace(-1, 1.3, part[0].numel(), dtype=part.dtype)
             terms = (part * weights.view(part.shape[1:])).reshape(len(part), *law.batch_shape, -1)
             total = total + terms.sum(-1)
         return total
@@ -240,7 +240,7 @@ def of_rows(tmp_path: Path) -> Path:
         ({}, "can't be rebuilt from the file, a Maker. Give it as q="),
         ({"q": Maker(3)}, r"q doesn't fit .*q\.layer\.(bias|weight) is float32 of shape \(2,"),
         ({"q": Maker().double()}, "float64"),
-        ({"q": LAWS["bits"]}, "has the law Maker; q is {'law': 'Independent'"),
+        ({"q": LAWS["bits"]}, r"kind Maker; q is .*'Independent'.*\. Give the same kind"),
         ({"q": Maker(), "log_joint": Likelihood()}, "had data of 6 rows, which log_joint"),
         (
             {"q": Maker(), "log_joint": lambda z, x: z.sum(-1), "data": DATA},
@@ -278,6 +278,27 @@ def test_a_law_of_another_kind_or_other_rows_is_refused(tmp_path: Path) -> None:
     )
     with pytest.raises(ValueError, match=r"had data of 6 rows; these have 4\."):
         load(file, log_joint=Likelihood(), data=DATA[:4])
+
+
+class Mine(hg.Bernoulli):
+    """A law of a user's own, which the file can't describe."""
+
+    def with_logits(self, logits: Tensor) -> Any:
+        return type(self)(logits=logits)
+
+
+class Yours(Mine):
+    """Another one."""
+
+
+def test_a_law_of_ones_own_is_given_again(tmp_path: Path) -> None:
+    file = tmp_path / "fit"
+    result = fit(lambda z: 2 * z, Mine(logits=logits(1).squeeze()), steps=3)
+    result.save(file)
+    again = load(file, q=Mine(logits=torch.tensor(0.0)))
+    assert torch.equal(again.marginals, result.marginals)
+    with pytest.raises(ValueError, match=r"kind Mine; q is Yours\. Give the same kind"):
+        load(file, q=Yours(logits=torch.tensor(0.0)))
 
 
 # What is no fit.

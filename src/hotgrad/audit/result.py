@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hotgrad.audit.table import WIDTH, as_text
+from hotgrad.extras import needing
 from hotgrad.files import check_folder, written_whole
 
 if TYPE_CHECKING:
@@ -67,12 +68,8 @@ class Audit:
         Raises:
             ModuleNotFoundError: pandas isn't installed.
         """
-        try:
+        with needing("audit", "to_pandas"):
             import pandas
-        except ModuleNotFoundError as error:
-            raise ModuleNotFoundError(
-                'to_pandas needs pandas: pip install "hotgrad[audit]"', name="pandas"
-            ) from error
         return pandas.DataFrame(self.rows)
 
     def record(self) -> dict[str, Any]:
@@ -105,14 +102,8 @@ class Audit:
         Raises:
             ModuleNotFoundError: matplotlib isn't installed.
         """
-        try:
+        with needing("audit", "plot"):
             from hotgrad.audit.picture import draw
-        except ModuleNotFoundError as error:
-            if error.name is None or error.name.split(".")[0] == "hotgrad":
-                raise
-            raise ModuleNotFoundError(
-                f'plot needs {error.name}: pip install "hotgrad[audit]"', name=error.name
-            ) from error
         draw(self, path)
 
     def __str__(self) -> str:

@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from hotgrad import extras
+
 
 class MissingExtraError(ValueError):
     """A package of an extra isn't installed."""
@@ -12,11 +14,9 @@ class MissingExtraError(ValueError):
 def needing(extra: str) -> Iterator[None]:
     """Around imports that an extra brings: what is missing is told with the extra's name."""
     try:
-        yield
+        with extras.needing(extra, "this command"):
+            yield
     except ModuleNotFoundError as error:
         if error.name is None or error.name.startswith("hotgrad"):
             raise
-        raise MissingExtraError(
-            f"this command needs {error.name}, which isn't installed: "
-            f'pip install "hotgrad[{extra}]"'
-        ) from error
+        raise MissingExtraError(str(error)) from error

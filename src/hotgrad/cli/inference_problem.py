@@ -98,8 +98,8 @@ def chosen_estimator(name: str, temperature: float | None, q: Any, seed: int) ->
     if cls is RELAX:
         if not isinstance(q, Distribution):
             raise ValueError(
-                "relax needs a critic made for q, which is a function here, and no law. Use another "
-                "estimator such as rebar, or hotgrad.inference.fit with RELAX(critic)."
+                "relax needs a critic made for q, which is a function here, and no law. Use "
+                "another estimator such as rebar, or hotgrad.inference.fit with RELAX(critic)."
             )
         with seeded_weights(seed):
             critic = Critic(as_law(q).event_shape)

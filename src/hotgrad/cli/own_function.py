@@ -57,9 +57,7 @@ def is_own(name: str) -> bool:
         ValueError: the name of a file alone.
     """
     if name.endswith(".py"):
-        raise ValueError(
-            f"{name} is a file: name the function in it too, such as {name}:problem."
-        )
+        raise ValueError(f"{name} is a file: name the function in it too, such as {name}:problem.")
     return ":" in name
 
 

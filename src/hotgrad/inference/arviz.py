@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from hotgrad.extras import needing
+
 if TYPE_CHECKING:
     import arviz
 
@@ -47,16 +49,13 @@ def import_arviz() -> Any:
     Raises:
         ModuleNotFoundError: it isn't installed.
     """
-    try:
-        return _import()
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            f'diagnosing a fit needs {error.name}: pip install "hotgrad[infer]"', name=error.name
-        ) from error
-    except FileNotFoundError:
-        # Once a day ArviZ notes in the user's cache that it has warned of its next version. Of two
-        # processes that do so at one time one finds the note moved away; now it is there.
-        return _import()
+    with needing("infer", "diagnosing a fit"):
+        try:
+            return _import()
+        except FileNotFoundError:
+            # Once a day ArviZ notes in the user's cache that it has warned of its next version. Of
+            # two processes that do so at one time one finds the note moved away; now it is there.
+            return _import()
 
 
 def _import() -> Any:

@@ -119,10 +119,12 @@ def _check_rows(path: Path, stored: Stored, problem: Problem) -> None:
 
 def _check_law(path: Path, stored: Stored, law: Any) -> None:
     given = describe(law)
-    if given != stored.law:
+    # two laws of a user's own both have no description
+    if given != stored.law or (given is None and type(law).__name__ != stored.maker):
+        other = "Leave out q to have it rebuilt, or give" if stored.law else "Give"
         raise ValueError(
-            f"The fit in {path} has the law {stored.law or stored.maker}; q is "
-            f"{given or type(law).__name__}. Leave out q to have it rebuilt, or give the same kind."
+            f"The fit in {path} has q of the kind {stored.law or stored.maker}; q is "
+            f"{given or type(law).__name__}. {other} the same kind."
         )
 
 

@@ -146,12 +146,10 @@ class PyroLaw(TorchDistribution):
 
     @property
     def mean(self) -> Tensor:
-        """The marginals."""
         return self.law.mean.expand(self._extended_shape())
 
     @property
     def mode(self) -> Tensor:
-        """The likeliest state."""
         return self.law.mode.expand(self._extended_shape())
 
     def entropy(self) -> Tensor:
@@ -208,14 +206,12 @@ class PyroLaw(TorchDistribution):
         """Every state of the event, `(states, *batch_shape, *event_shape)`, or with 1s for batch.
 
         Raises:
-            ValueError: more than 2^20 states, or a site whose samples have a gradient.
+            ValueError: more than 2^20 states, or samples that have a gradient.
         """
         if self.has_rsample:
             # Pyro would add up the states' values without their probabilities
-            raise ValueError(
-                "A site with an estimator can't be summed over its states. Leave out the "
-                'estimator, or infer={"enumerate": ...}.'
-            )
+            sites = "A site with an estimator can't be summed over its states."
+            raise ValueError(f'{sites} Leave out the estimator, or infer={{"enumerate": ...}}.')
         states: Tensor = self.law.enumerate_support(expand=False)
         ones = (1,) * len(self.batch_shape)
         states = states.reshape(states.shape[:1] + ones + self.event_shape)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from hotgrad.distributions import as_law
 from hotgrad.estimators.vimco import log_mean
+from hotgrad.extras import needing
 from hotgrad.inference.diagnosis import Diagnosis, diagnose_blocks
 from hotgrad.inference.exact import exact_posterior
 from hotgrad.inference.parts import Unknown, unknowns_of
@@ -24,8 +25,8 @@ from hotgrad.ops import checks
 
 Samples = Tensor | dict[str, Tensor]
 
-ELBO_SAMPLES = 256
-"""Samples, or states, of a row that the ELBO is worked out from."""
+ELBO_STATES, ELBO_SAMPLES = 2**12, 2**10
+"""The most states of a row that the ELBO sums over; and samples where there are more."""
 ELBO_ENTRIES = 2**22
 """The most entries of all samples together, unless one has more."""
 
@@ -152,14 +153,8 @@ class Fit:
             ValueError: the folder doesn't exist.
             ModuleNotFoundError: matplotlib isn't installed.
         """
-        try:
+        with needing("infer", "plot"):
             from hotgrad.inference.picture import draw
-        except ModuleNotFoundError as error:
-            if error.name is None or error.name.split(".")[0] == "hotgrad":
-                raise
-            raise ModuleNotFoundError(
-                f'plot needs {error.name}: pip install "hotgrad[infer]"', name=error.name
-            ) from error
         draw(self, path, title=title)
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -214,7 +209,7 @@ class Fit:
 def _elbo_of(block: Block) -> Tensor:
     """Of each row `(*batch,)`: exactly where the states are few, otherwise from samples."""
     with contextlib.suppress(TooManyStatesError, NotImplementedError):
-        return exact_posterior(block.law, block.log_joint, budget=ELBO_SAMPLES).elbo
+        return exact_posterior(block.law, block.log_joint, budget=ELBO_STATES).elbo
     law = as_law(block.law)
     entries = law.batch_shape.numel() * law.event_shape.numel()
     # many unknowns take long, and average out each other's noise

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from hotgrad import __version__
+from hotgrad.extras import needing
 from hotgrad.files import check_folder, written_whole
 from hotgrad.inference.laws_in_words import describe
 from hotgrad.inference.problem import Problem
@@ -90,7 +91,7 @@ def save(
         ValueError: the folder doesn't exist.
         ModuleNotFoundError: safetensors isn't installed.
     """
-    with needing_safetensors():
+    with needing("infer", "saving and loading a fit"):
         from safetensors.torch import save_file
     path = Path(path)
     check_folder(path)
@@ -128,7 +129,7 @@ def read(path: Path) -> Stored:
     """
     if not path.is_file():
         raise ValueError(f"There is no file {path}. Expected one that Fit.save wrote.")
-    with needing_safetensors():
+    with needing("infer", "saving and loading a fit"):
         from safetensors import SafetensorError, safe_open
     try:
         with safe_open(path, framework="pt") as file:
@@ -181,15 +182,3 @@ def _stored(described: dict[str, Any], tensors: dict[str, Tensor]) -> Stored:
 
 
 _OF_DESCRIPTION = ("label", "converged", "reason", "law", "maker", "rows")
-
-
-@contextmanager
-def needing_safetensors() -> Iterator[None]:
-    """Around its import, which the extra brings."""
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            f'saving and loading a fit needs {error.name}: pip install "hotgrad[infer]"',
-            name=error.name,
-        ) from error

@@ -64,7 +64,7 @@ class OwnLogits(Unknowns):
 
     def moved(self) -> float:
         """The largest difference of a logit to where it started; 0 where that is infinite."""
-        starts = {name: law.logits for name, law in _laws(self._start).items()}
+        starts = {name: law.logits.detach() for name, law in _laws(self._start).items()}
         moves = [
             float((now.detach() - starts[name])[starts[name].isfinite()].abs().max())
             for name, now in self.logits.items()
@@ -138,6 +138,13 @@ def _check_learnable(name: str, law: Any) -> None:
         raise ValueError(
             f"{what} has no `logits` and `with_logits`: {type(getattr(law, 'law', law)).__name__}. "
             "Give a module or function that returns it."
+        )
+    inner = getattr(law, "law", law)
+    copy = inner.with_logits(inner.logits)
+    if type(copy) is not type(inner):
+        raise ValueError(
+            f"{what} is a {type(inner).__name__}, whose with_logits makes another law, a "
+            f"{type(copy).__name__}. Override with_logits."
         )
     logits: Tensor = law.logits
     if logits.requires_grad and not logits.is_leaf:
