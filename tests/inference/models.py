@@ -64,3 +64,16 @@ def bernoulli_mixture(rows: int = 24) -> tuple[Tensor, Tensor, Callable[[Tensor,
         return weights.log() - (x.unsqueeze(-2) - centres).square().sum(-1) / 2
 
     return x, by_kind(x), lambda z, x: (z * by_kind(x)).sum(-1)
+
+
+SCORES = torch.tensor([1.0, -2.0, 3.0])
+DATA = torch.arange(12.0).reshape(6, 2)
+
+
+def linear(z: Tensor) -> Tensor:
+    return z @ SCORES
+
+
+def where_two(value: float) -> Callable[[Tensor], Tensor]:
+    """A log joint that has the value where two of the bits are 1."""
+    return lambda z: torch.where(z.sum(-1) == 2, value, 0.0)

@@ -38,10 +38,14 @@ def fit(
 
     $$\max_\phi \; \mathbb{E}_{q_\phi(z)}[\log p(x, z)] + H(q_\phi) \;\le\; \log p(x),$$
 
-    which is the same as the least KL(q || p(z | x)). The entropy is analytic, but for Plackett-Luce
-    laws of many subsets and laws of your own without `entropy`, where it is sampled. The bound is
-    only as good as q: a factorised q leaves out how unknowns depend on each other, and tends to be
-    too sure. `Fit.diagnose()` says how far to trust it.
+    which is the same as the least KL(q || p(z | x)). The bound is only as good as q: a factorised q
+    leaves out how unknowns depend on each other, and tends to be too sure. `Fit.diagnose()` says
+    how far to trust it.
+
+    Where the estimator differentiates the log joint, the entropy is analytic, but for
+    Plackett-Luce laws of many subsets and laws of your own without `entropy`, where it is sampled.
+    An estimator that only evaluates is asked about log p - log q, whose noise vanishes as q comes
+    near the posterior, where that of log p alone would stay.
 
     **The model** is one plain function. Without data it is `log_joint(z)`, the data being inside;
     with `data` it is `log_joint(z, x)`, x being the minibatch, and there are two cases:
@@ -69,14 +73,15 @@ def fit(
 
     Args:
         log_joint: log p(x, z) up to a constant, from z `(num_samples, *batch, *event)`, for a
-            `Joint` a dict of such. With an estimator that relaxes or differentiates f, it must be
-            differentiable in z.
+            `Joint` a dict of such. An estimator that relaxes or differentiates f needs it
+            differentiable in z, and its gradient depends on how you continue it between 0 and 1.
         q: a law, whose logits are the starting point and which stays as it is (at logits of exactly
             0 an even model may have no slope: start off them); or an `nn.Module` or function that
             makes a law: `q(x)`, `q()` without data.
         estimator: of the gradient; `ScoreFunction()` by default, which serves any law and model and
-            is unbiased. For bits, `DisARM()` is better; for models that are linear in each unknown,
-            `StraightThrough()` is unbiased and far less noisy; for few unknowns, `IndeCateR()`.
+            is unbiased. For models that are linear in each unknown (Ising, Potts),
+            `StraightThrough()` is unbiased and far less noisy; so is `IndeCateR()` for few
+            unknowns, for any model; `Exact()` where all states can be listed.
         num_samples: of z in each step.
         steps: at most.
         objective: "elbo", or "importance": $\mathbb{E}[\log \frac{1}{S} \sum_s p(x, z_s) /
