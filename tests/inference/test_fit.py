@@ -19,22 +19,22 @@ Adam = functools.partial(torch.optim.Adam, lr=0.1)
 
 
 @pytest.mark.parametrize(
-    ("estimator", "off"),
+    ("estimator", "seed", "size", "off"),
     [
-        (None, 1e-3),
-        (hg.DisARM(), 1e-3),
-        (hg.StraightThrough(), 1e-3),  # unbiased here: linear in each bit
-        (hg.Exact(), 1e-4),
+        (None, 0, 10, 1e-3),
+        (None, 1, 10, 1e-3),
+        (hg.DisARM(), 0, 10, 1e-3),
+        (hg.StraightThrough(), 0, 10, 1e-3),  # unbiased here: linear in each bit
+        (hg.Exact(), 0, 5, 1e-4),
     ],
-    ids=["default", "disarm", "straight-through", "exact"],
+    ids=["default", "default, another model", "disarm", "straight-through", "exact"],
 )
-@pytest.mark.parametrize("seed", [0, 1])
 def test_the_best_factorised_law_is_found(
-    estimator: hg.Estimator | None, off: float, seed: int
+    estimator: hg.Estimator | None, seed: int, size: int, off: float
 ) -> None:
-    model = boltzmann(10, seed)
+    model = boltzmann(size, seed)
     best = model.best_factorised()
-    result = fit(model, bits(10), estimator=estimator, generator=seeded(seed))
+    result = fit(model, bits(size), estimator=estimator, steps=2500, generator=seeded(seed))
     assert result.converged
     assert best - model.elbo(result.marginals) < off * abs(best)
 
@@ -54,7 +54,7 @@ def test_subsets(law: type) -> None:
     scores = torch.randn(4, generator=seeded(4))
     posterior = hg.KSubset(scores, 2)
     result = fit(
-        lambda z: z @ scores, law(torch.zeros(4), 2), num_samples=4, steps=300, generator=seeded()
+        lambda z: z @ scores, law(torch.zeros(4), 2), num_samples=4, steps=200, generator=seeded()
     )
     evidence = float((posterior.enumerate_support() @ scores).logsumexp(0))
     # KSubset holds the posterior; Plackett-Luce comes near it
