@@ -1,27 +1,14 @@
 """Clusters: the model beside scipy's, the responsibilities, and the likelihood that is reached."""
 
-import importlib.util
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 import torch
 from PIL import Image
 from scipy.special import softmax
 from scipy.stats import multivariate_normal
 from sklearn.datasets import load_iris
-
-
-@pytest.fixture(scope="module")
-def example() -> Any:
-    path = Path(__file__).parents[2] / "examples" / "clusters.py"
-    spec = importlib.util.spec_from_file_location("clusters_example", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def scores(mixture: Any) -> np.ndarray:

@@ -1,6 +1,5 @@
 """The diagnosis: its enumeration beside another exact way, and how near the fits come to it."""
 
-import importlib.util
 import itertools
 import math
 from pathlib import Path
@@ -12,17 +11,6 @@ from PIL import Image
 from torch import Tensor
 
 CAUSES = 12
-
-
-@pytest.fixture(scope="module")
-def example() -> Any:
-    path = Path(__file__).parents[2] / "examples" / "diagnosis.py"
-    spec = importlib.util.spec_from_file_location("diagnosis_example", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def quickscore(example: Any) -> tuple[float, Tensor]:

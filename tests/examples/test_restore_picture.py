@@ -1,6 +1,5 @@
 """The restored picture: the model, the sampler that stands beside it, and what both achieve."""
 
-import importlib.util
 import itertools
 from pathlib import Path
 from typing import Any
@@ -10,17 +9,6 @@ import torch
 from PIL import Image
 
 import hotgrad as hg
-
-
-@pytest.fixture(scope="module")
-def example() -> Any:
-    path = Path(__file__).parents[2] / "examples" / "restore_picture.py"
-    spec = importlib.util.spec_from_file_location("restore_picture_example", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def test_both_ways_restore_it(example: Any, tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 """Variable selection: the model beside a dense one, its rival, and what the estimators reach."""
 
-import importlib.util
 import itertools
 from pathlib import Path
 from typing import Any
@@ -12,17 +11,6 @@ from PIL import Image
 from torch import Tensor
 
 WIDTH = 30
-
-
-@pytest.fixture(scope="module")
-def example() -> Any:
-    path = Path(__file__).parents[2] / "examples" / "variable_selection.py"
-    spec = importlib.util.spec_from_file_location("variable_selection_example", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def dense(example: Any, z: Tensor, width: int) -> Tensor:
