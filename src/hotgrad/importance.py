@@ -108,12 +108,7 @@ def _copies(q: Any, count: int) -> Independent:
 
 
 def _check_log_weights(log_weights: Tensor) -> None:
-    bad = log_weights.isnan() | (log_weights == torch.inf)
-    if bool(bad.any()):
-        raise checks.NotFiniteError(
-            "log_weight returned values that are neither finite nor -inf: "
-            f"{entry.describe_bad(log_weights, bad)}"
-        )
+    entry.check_logarithms(log_weights, "log_weight")
 
 
 def _possible(bounds: Tensor, q: Any) -> Tensor:

@@ -12,7 +12,7 @@ from cli import said
 from PIL import Image
 
 from hotgrad.audit.problems import noisy_or
-from hotgrad.cli import infer as command
+from hotgrad.cli import progress
 from hotgrad.cli.app import run
 from hotgrad.inference import exact_posterior, load
 
@@ -129,7 +129,7 @@ def noisy(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """One inference, for every test that looks at what it left."""
     folder = tmp_path_factory.mktemp("runs") / "noisy"
     arguments = ["noisy-or", "--estimator", "disarm", "--steps", "200", "--out", str(folder)]
-    with pytest.MonkeyPatch.context() as patch, command.console.capture() as capture:
+    with pytest.MonkeyPatch.context() as patch, progress.console.capture() as capture:
         patch.chdir(folder.parent)
         assert run(["infer", *arguments]) == 0
     return folder, capture.get()

@@ -21,19 +21,16 @@ from hotgrad.audit.table import as_text
 from hotgrad.cli.advice import advice
 from hotgrad.cli.extras import needing
 from hotgrad.cli.folders import new_folder
+from hotgrad.cli.options import option
 from hotgrad.cli.own_function import is_ours, is_own, told
 from hotgrad.cli.own_problem import own_problem
-from hotgrad.cli.progress import Counter, console, counting_bar
+from hotgrad.cli.progress import Counter, console, counting_bar, say, say_contents
 from hotgrad.estimators import ESTIMATORS, Estimator
 from hotgrad.ops.checks import check_choice, check_count, check_temperature
 
 PROBLEM, CHOICE, RUN = "Problem", "What is measured", "Run"
 PROBLEMS: dict[str, Callable[[], Problem]] = {"subset": subset, "noisy-or": noisy_or}
 NAMES = ("polynomial", "subset", "noisy-or", "vae")
-
-
-def _option(panel: str, text: str, *names: str, metavar: str | None = None) -> Any:
-    return typer.Option(*names, help=text, rich_help_panel=panel, metavar=metavar)
 
 
 def audit(
@@ -47,34 +44,34 @@ def audit(
     ] = None,
     run: Annotated[
         Path | None,
-        _option(
+        option(
             PROBLEM,
             "Folder of a trained autoencoder, in place of PROBLEM: its encoder's gradient.",
             metavar="RUN",
         ),
     ] = None,
     data_dir: Annotated[
-        str | None, _option(PROBLEM, "Where the run's data is now, if it moved.", metavar="DIR")
+        str | None, option(PROBLEM, "Where the run's data is now, if it moved.", metavar="DIR")
     ] = None,
-    items: Annotated[int, _option(PROBLEM, "How many test items are encoded (vae, --run).")] = 10,
-    power: Annotated[float, _option(PROBLEM, "Exponent p of |z - 0.45|^p (polynomial).")] = 3.0,
+    items: Annotated[int, option(PROBLEM, "How many test items are encoded (vae, --run).")] = 10,
+    power: Annotated[float, option(PROBLEM, "Exponent p of |z - 0.45|^p (polynomial).")] = 3.0,
     estimators: Annotated[
         str | None,
-        _option(
+        option(
             CHOICE,
             "Only these, such as reinmax,disarm. [default: all that serve]",
             metavar="A,B,..",
         ),
     ] = None,
     temperatures: Annotated[
-        str, _option(CHOICE, "Where estimators with a temperature are measured.", metavar="T,T,..")
+        str, option(CHOICE, "Where estimators with a temperature are measured.", metavar="T,T,..")
     ] = ",".join(map("{:g}".format, TEMPERATURES)),
     num_samples: Annotated[
-        int, _option(CHOICE, "Samples of z in a call; more where an estimator needs more.")
+        int, option(CHOICE, "Samples of z in a call; more where an estimator needs more.")
     ] = 1,
     evaluations: Annotated[
         int | None,
-        _option(
+        option(
             CHOICE,
             "How often a training step may ask f: by the error of such a step estimators are "
             "ranked. [default: 12 times NUM_SAMPLES]",
@@ -82,11 +79,11 @@ def audit(
         ),
     ] = None,
     replicates: Annotated[
-        int, _option(CHOICE, "Gradients drawn of each estimator, 20 at least.")
+        int, option(CHOICE, "Gradients drawn of each estimator, 20 at least.")
     ] = 1000,
     budget: Annotated[
         int,
-        _option(
+        option(
             CHOICE, "Most states of z to sum over for the exact gradient; beyond, an unbiased run."
         ),
     ] = 2**16,
@@ -95,10 +92,10 @@ def audit(
     ] = 0,
     out: Annotated[
         Path | None,
-        _option(RUN, "A new folder for the results. [default: runs/audit-PROBLEM]", metavar="DIR"),
+        option(RUN, "A new folder for the results. [default: runs/audit-PROBLEM]", metavar="DIR"),
     ] = None,
     as_json: Annotated[
-        bool, _option(RUN, "Print the result as JSON, and nothing else.", "--json")
+        bool, option(RUN, "Print the result as JSON, and nothing else.", "--json")
     ] = False,
 ) -> None:
     """Measure how biased, how noisy and how dear each gradient is, against the exact one.
@@ -162,15 +159,11 @@ def audit(
     if as_json:
         typer.echo(json.dumps(record, allow_nan=False))
         return
-    _say(f"{posed.name}: {posed.text}\n\n{as_text(found.record(), console.width)}\n")
-    _say(f"{folder} holds\n" + "\n".join(f"  {path.name}" for path in sorted(folder.iterdir())))
+    say(f"{posed.name}: {posed.text}\n\n{as_text(found.record(), console.width)}\n")
+    say_contents(folder)
     is_encoder = run is not None or problem == "vae"
     for line in advice(found, trains_vae=is_encoder):
-        _say(line)
-
-
-def _say(text: str) -> None:
-    console.print(text, soft_wrap=True, markup=False, highlight=False)
+        say(line)
 
 
 def _temperatures(text: str) -> list[float]:

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, redirect_stdout
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import torch
 import typer
@@ -16,16 +16,13 @@ from hotgrad.cli.extras import needing
 from hotgrad.cli.folders import new_folder
 from hotgrad.cli.inference_problem import NAMES, Posed, chosen_estimator, pose
 from hotgrad.cli.inference_report import Report
+from hotgrad.cli.options import option
 from hotgrad.cli.own_function import is_ours, told
-from hotgrad.cli.progress import console, fitting_bar
+from hotgrad.cli.progress import fitting_bar, say_contents
 from hotgrad.inference import fit as run_fit
 from hotgrad.ops import checks
 
 CHOICE, RUN = "How it is fitted", "Run"
-
-
-def _option(panel: str, text: str, *names: str, metavar: str | None = None) -> Any:
-    return typer.Option(*names, help=text, rich_help_panel=panel, metavar=metavar)
 
 
 def infer(
@@ -37,41 +34,41 @@ def infer(
         ),
     ],
     estimator: Annotated[
-        str, _option(CHOICE, "Of the gradient, such as disarm or indecater.", metavar="NAME")
+        str, option(CHOICE, "Of the gradient, such as disarm or indecater.", metavar="NAME")
     ] = "score-function",
     temperature: Annotated[
         float | None,
-        _option(CHOICE, "Of relaxed samples, where the estimator has one. [default: 0.5]"),
+        option(CHOICE, "Of relaxed samples, where the estimator has one. [default: 0.5]"),
     ] = None,
-    num_samples: Annotated[int, _option(CHOICE, "Samples of the unknowns in a step.")] = 16,
-    steps: Annotated[int, _option(CHOICE, "At most.")] = 5000,
+    num_samples: Annotated[int, option(CHOICE, "Samples of the unknowns in a step.")] = 16,
+    steps: Annotated[int, option(CHOICE, "At most.")] = 5000,
     step_size: Annotated[
         float | None,
-        _option(CHOICE, "Adam's. [default: 0.1 for q's logits, 0.005 for all else]"),
+        option(CHOICE, "Adam's. [default: 0.1 for q's logits, 0.005 for all else]"),
     ] = None,
     objective: Annotated[
         str,
-        _option(
+        option(
             CHOICE,
             "elbo, or importance: the bound of all samples of a step, best with vimco.",
             metavar="NAME",
         ),
     ] = "elbo",
     batch_size: Annotated[
-        int | None, _option(CHOICE, "Rows of the data in a step. [default: all]")
+        int | None, option(CHOICE, "Rows of the data in a step. [default: all]")
     ] = None,
     budget: Annotated[
-        int, _option(RUN, "Most states of the unknowns to sum over for the exact posterior.")
+        int, option(RUN, "Most states of the unknowns to sum over for the exact posterior.")
     ] = 2**16,
     seed: Annotated[
         int, typer.Option(help="Of all random numbers.", min=0, max=2**63 - 1, rich_help_panel=RUN)
     ] = 0,
     out: Annotated[
         Path | None,
-        _option(RUN, "A new folder for the results. [default: runs/infer-PROBLEM]", metavar="DIR"),
+        option(RUN, "A new folder for the results. [default: runs/infer-PROBLEM]", metavar="DIR"),
     ] = None,
     as_json: Annotated[
-        bool, _option(RUN, "Print the result as JSON, and nothing else.", "--json")
+        bool, option(RUN, "Print the result as JSON, and nothing else.", "--json")
     ] = False,
 ) -> None:
     """Infer the discrete unknowns of a model: fit q to the posterior, and check it.
@@ -130,8 +127,7 @@ def infer(
         typer.echo(json.dumps(report.record, allow_nan=False))
         return
     report.show()
-    lines = [f"{folder} holds", *(f"  {path.name}" for path in sorted(folder.iterdir()))]
-    console.print("\n".join(lines), soft_wrap=True, markup=False, highlight=False)
+    say_contents(folder)
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from rich.text import Text
 from torch import Tensor
 
 from hotgrad.cli.inference_problem import Posed
-from hotgrad.cli.progress import console
+from hotgrad.cli.progress import console, say
 from hotgrad.inference import Diagnosis, Fit
 from hotgrad.inference.parts import Unknown
 
@@ -84,16 +84,16 @@ class Report:
 
     def show(self) -> None:
         """The reason, the marginals and the diagnosis on the terminal."""
-        _say(f"{self.posed.name}: {self.posed.text}")
-        _say(f"{self.fit.reason[:1].upper()}{self.fit.reason[1:].rstrip('.')}.\n")
+        _say_wrapped(f"{self.posed.name}: {self.posed.text}")
+        _say_wrapped(f"{self.fit.reason[:1].upper()}{self.fit.reason[1:].rstrip('.')}.\n")
         for unknown in self.unknowns:
             if unknown.values.numel():
                 console.print(_table(unknown, self._exact.get(unknown.name)))
         # it has lines of its own
-        console.print(f"\n{self.diagnosis}\n", soft_wrap=True, markup=False, highlight=False)
+        say(f"\n{self.diagnosis}\n")
 
 
-def _say(text: str) -> None:
+def _say_wrapped(text: str) -> None:
     console.print(text, markup=False, highlight=False)
 
 

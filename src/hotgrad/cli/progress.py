@@ -1,7 +1,8 @@
-"""Progress bars: training and fitting with their bounds, choosing with its loss, and counting."""
+"""What commands say on the terminal: texts, and bars of training, choosing, fitting, counting."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from rich.console import Console
@@ -19,6 +20,18 @@ if TYPE_CHECKING:  # a command loads one application's packages at most
     from hotgrad.vae import Progress as TrainingProgress
 
 console = Console()
+
+
+def say(text: str) -> None:
+    """Prints a text as it is: no line is broken, and nothing in it is markup."""
+    console.print(text, soft_wrap=True, markup=False, highlight=False)
+
+
+def say_contents(folder: Path) -> None:
+    """Prints which files a folder holds."""
+    files = sorted(path.name for path in folder.iterdir() if path.is_file())
+    say("\n".join([f"{folder} holds", *(f"  {name}" for name in files)]))
+
 
 REDRAW_EVERY = 20
 """Steps between updates of the bar: a step may be shorter than drawing it."""

@@ -2,20 +2,17 @@
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from hotgrad.cli.extras import needing
 from hotgrad.cli.folders import new_folder
-from hotgrad.cli.progress import console, counting_bar, selection_bar
+from hotgrad.cli.options import option
+from hotgrad.cli.progress import counting_bar, say_contents, selection_bar
 from hotgrad.cli.selection_report import Column, Report
 
 DATA, CHOICE, RUN = "Data", "Choice", "Run"
-
-
-def _option(panel: str, text: str, *names: str, metavar: str | None = None) -> Any:
-    return typer.Option(*names, help=text, rich_help_panel=panel, metavar=metavar)
 
 
 def select(
@@ -29,26 +26,26 @@ def select(
     ],
     target: Annotated[
         str | None,
-        _option(DATA, "Column to predict; without it, all columns are rebuilt.", metavar="COLUMN"),
+        option(DATA, "Column to predict; without it, all columns are rebuilt.", metavar="COLUMN"),
     ] = None,
     drop: Annotated[
-        str, _option(DATA, "Columns to leave out, such as identifiers.", metavar="A,B,..")
+        str, option(DATA, "Columns to leave out, such as identifiers.", metavar="A,B,..")
     ] = "",
     impute: Annotated[
-        bool, _option(DATA, "Fill missing values with the training part's medians.", "--impute")
+        bool, option(DATA, "Fill missing values with the training part's medians.", "--impute")
     ] = False,
     same_unit: Annotated[
         bool,
-        _option(
+        option(
             DATA,
             "All columns share a unit, such as pixels: keep their scales.",
             "--same-unit",
         ),
     ] = False,
-    k: Annotated[int, _option(CHOICE, "How many columns.", "--k", "-k")] = 10,
+    k: Annotated[int, option(CHOICE, "How many columns.", "--k", "-k")] = 10,
     task: Annotated[
         str,
-        _option(
+        option(
             CHOICE,
             "auto, classification, regression or reconstruction. auto takes text, booleans and at "
             "most 20 different whole numbers for classes.",
@@ -56,22 +53,22 @@ def select(
         ),
     ] = "auto",
     estimator: Annotated[
-        str, _option(CHOICE, "Of the gradient, such as imle or gumbel-softmax.", metavar="NAME")
+        str, option(CHOICE, "Of the gradient, such as imle or gumbel-softmax.", metavar="NAME")
     ] = "straight-through",
     epochs: Annotated[
         int | None,
-        _option(CHOICE, "Passes over the rows. [default: about 3,000 steps]", metavar="N"),
+        option(CHOICE, "Passes over the rows. [default: about 3,000 steps]", metavar="N"),
     ] = None,
     seed: Annotated[
         int, typer.Option(help="Of all that is drawn.", min=0, max=2**32 - 1, rich_help_panel=RUN)
     ] = 0,
     out: Annotated[
         Path | None,
-        _option(
+        option(
             RUN, "Folder for the results, a new one. [default: runs/TABLE-K-columns]", metavar="DIR"
         ),
     ] = None,
-    as_json: Annotated[bool, _option(RUN, "Print JSON and nothing else.", "--json")] = False,
+    as_json: Annotated[bool, option(RUN, "Print JSON and nothing else.", "--json")] = False,
 ) -> None:
     """Choose k columns of a table, and see what they are worth on rows that nobody learned from.
 
@@ -142,6 +139,4 @@ def select(
         typer.echo(json.dumps(report.record, allow_nan=False))
         return
     report.show()
-    console.print(f"{folder} holds", soft_wrap=True, markup=False, highlight=False)
-    for file in sorted(path.name for path in folder.iterdir()):
-        console.print(f"  {file}", markup=False, highlight=False)
+    say_contents(folder)

@@ -8,34 +8,31 @@ import typer
 from torch import distributed
 
 from hotgrad import vae
+from hotgrad.cli.options import option
 from hotgrad.cli.pictures import draw_pictures
-from hotgrad.cli.progress import console, training_bar
+from hotgrad.cli.progress import say, say_contents, training_bar
 
 # the class: in an object "auto" is settled already
 DEFAULT = vae.Config
 DATA, MODEL, GRADIENT, TRAINING, RUN = "Data", "Model", "Gradient", "Training", "Run"
 
 
-def _option(panel: str, text: str, *names: str, metavar: str | None = None) -> Any:
-    return typer.Option(*names, help=text, rich_help_panel=panel, metavar=metavar)
-
-
 def _one_of(panel: str, name: str, text: str = "") -> Any:
     """An option whose help lists the values that the configuration knows."""
-    return _option(panel, f"{text}{', '.join(vae.CHOICES[name])}.", metavar="NAME")
+    return option(panel, f"{text}{', '.join(vae.CHOICES[name])}.", metavar="NAME")
 
 
 def train(
     context: typer.Context,
     data: Annotated[
         str,
-        _option(DATA, "digits, mnist, binarized-mnist, or a .npy or .npz file.", metavar="NAME"),
+        option(DATA, "digits, mnist, binarized-mnist, or a .npy or .npz file.", metavar="NAME"),
     ] = DEFAULT.data,
     data_dir: Annotated[
-        str | None, _option(DATA, "Folder with mnist or binarized-mnist in it.", metavar="DIR")
+        str | None, option(DATA, "Folder with mnist or binarized-mnist in it.", metavar="DIR")
     ] = DEFAULT.data_dir,
     column: Annotated[
-        str | None, _option(DATA, "Array to take from an .npz file.", metavar="NAME")
+        str | None, option(DATA, "Array to take from an .npz file.", metavar="NAME")
     ] = DEFAULT.column,
     targets: Annotated[
         str, _one_of(DATA, "targets", "Grey as is, binarised anew each time, or at 0.5: ")
@@ -44,19 +41,19 @@ def train(
         str, _one_of(DATA, "corruption", "Denoising, what the encoder's input suffers: ")
     ] = DEFAULT.corruption,
     corruption_level: Annotated[
-        float, _option(DATA, "Share of masked values, or the noise's standard deviation.")
+        float, option(DATA, "Share of masked values, or the noise's standard deviation.")
     ] = DEFAULT.corruption_level,
     latent: Annotated[str, _one_of(MODEL, "latent", "Kind of code: ")] = DEFAULT.latent,
-    num_latents: Annotated[int, _option(MODEL, "Latent variables or bits.")] = DEFAULT.num_latents,
+    num_latents: Annotated[int, option(MODEL, "Latent variables or bits.")] = DEFAULT.num_latents,
     num_categories: Annotated[
-        int, _option(MODEL, "Categories of each variable (categorical, k-subset).")
+        int, option(MODEL, "Categories of each variable (categorical, k-subset).")
     ] = DEFAULT.num_categories,
     subset_size: Annotated[
-        int, _option(MODEL, "How many of them each variable has (k-subset); 0 is half.")
+        int, option(MODEL, "How many of them each variable has (k-subset); 0 is half.")
     ] = DEFAULT.subset_size,
     network: Annotated[str, _one_of(MODEL, "network")] = DEFAULT.network,
     hidden: Annotated[
-        str, _option(MODEL, "Hidden widths of the MLP, from the data inwards.", metavar="N,N,..")
+        str, option(MODEL, "Hidden widths of the MLP, from the data inwards.", metavar="N,N,..")
     ] = ",".join(map(str, DEFAULT.hidden)),
     likelihood: Annotated[
         str, _one_of(MODEL, "likelihood", "For values in [0, 1], or for any: ")
@@ -70,7 +67,7 @@ def train(
     ] = DEFAULT.baseline,
     num_samples: Annotated[
         int,
-        _option(
+        option(
             GRADIENT,
             "Codes drawn for each item in a step; an even number for arm and disarm, at least 2 "
             "for unordered-set. indecater decodes each of them with one variable changed, in "
@@ -81,46 +78,46 @@ def train(
         str, _one_of(GRADIENT, "kl", "Between the discrete laws, or between relaxed densities: ")
     ] = DEFAULT.kl,
     prior_temperature: Annotated[
-        float, _option(GRADIENT, "Of the prior (--kl concrete).")
+        float, option(GRADIENT, "Of the prior (--kl concrete).")
     ] = DEFAULT.prior_temperature,
     schedule: Annotated[
         str, _one_of(GRADIENT, "schedule", "Of the temperature: ")
     ] = DEFAULT.schedule,
     temperature: Annotated[
-        float, _option(GRADIENT, "Temperature at the start; rebar and relax learn it from there.")
+        float, option(GRADIENT, "Temperature at the start; rebar and relax learn it from there.")
     ] = DEFAULT.temperature,
     min_temperature: Annotated[
-        float, _option(GRADIENT, "Temperature at the end.")
+        float, option(GRADIENT, "Temperature at the end.")
     ] = DEFAULT.min_temperature,
     anneal_rate: Annotated[
-        float, _option(GRADIENT, "Decay a step (--schedule exponential).")
+        float, option(GRADIENT, "Decay a step (--schedule exponential).")
     ] = DEFAULT.anneal_rate,
     anneal_every: Annotated[
-        int, _option(GRADIENT, "Steps between changes (--schedule exponential).")
+        int, option(GRADIENT, "Steps between changes (--schedule exponential).")
     ] = DEFAULT.anneal_every,
-    epochs: Annotated[int, _option(TRAINING, "Passes over the training data.")] = DEFAULT.epochs,
+    epochs: Annotated[int, option(TRAINING, "Passes over the training data.")] = DEFAULT.epochs,
     batch_size: Annotated[
-        int, _option(TRAINING, "Items a step on each device.")
+        int, option(TRAINING, "Items a step on each device.")
     ] = DEFAULT.batch_size,
     optimizer: Annotated[
         str, _one_of(TRAINING, "optimizer", "sgd has momentum 0.9: ")
     ] = DEFAULT.optimizer,
-    learning_rate: Annotated[float, _option(TRAINING, "Of the optimiser.")] = DEFAULT.learning_rate,
+    learning_rate: Annotated[float, option(TRAINING, "Of the optimiser.")] = DEFAULT.learning_rate,
     seed: Annotated[
-        int, _option(TRAINING, "On a CPU the same seed gives the same weights, bit for bit.")
+        int, option(TRAINING, "On a CPU the same seed gives the same weights, bit for bit.")
     ] = DEFAULT.seed,
     accelerator: Annotated[str, _one_of(TRAINING, "accelerator")] = DEFAULT.accelerator,
-    devices: Annotated[int, _option(TRAINING, "How many.")] = DEFAULT.devices,
+    devices: Annotated[int, option(TRAINING, "How many.")] = DEFAULT.devices,
     precision: Annotated[str, _one_of(TRAINING, "precision")] = DEFAULT.precision,
     out: Annotated[
         Path | None,
-        _option(RUN, "Folder of the run, a new one. [default: runs/DATA-LATENT]", metavar="DIR"),
+        option(RUN, "Folder of the run, a new one. [default: runs/DATA-LATENT]", metavar="DIR"),
     ] = None,
     resume: Annotated[
-        bool, _option(RUN, "Go on with the run in --out, as it was set up.", "--resume")
+        bool, option(RUN, "Go on with the run in --out, as it was set up.", "--resume")
     ] = False,
     tensorboard: Annotated[
-        bool, _option(RUN, "Also write TensorBoard's events.", "--tensorboard")
+        bool, option(RUN, "Also write TensorBoard's events.", "--tensorboard")
     ] = False,
 ) -> None:
     """Train a discrete autoencoder; leave a folder with its model, metrics and pictures.
@@ -152,10 +149,8 @@ def train(
     if distributed.is_available() and distributed.is_initialized() and distributed.get_rank() > 0:
         return  # one of several processes draws and prints
     draw_pictures(vae.RunFolder(folder), model, dataset)
-    console.print(f"{folder} holds", soft_wrap=True, markup=False, highlight=False)
-    for file in sorted(path.name for path in folder.iterdir() if path.is_file()):
-        console.print(f"  {file}", markup=False, highlight=False)
-    console.print(f"Next: hotgrad evaluate {folder}", soft_wrap=True, markup=False, highlight=False)
+    say_contents(folder)
+    say(f"Next: hotgrad evaluate {folder}")
 
 
 def _widths(text: str) -> tuple[int, ...]:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from hotgrad.estimators.base import Function, label_of, missing_methods
@@ -68,6 +69,25 @@ def check_finite(values: Tensor) -> None:
     bad = ~values.isfinite()
     if bool(bad.any()):
         raise checks.NotFiniteError(f"f returned non-finite values: {describe_bad(values, bad)}")
+
+
+def check_logarithms(values: Tensor, name: str, after: str = "") -> None:
+    """Refuse logarithms that are NaN or inf, naming the first; -inf is that of 0.
+
+    Args:
+        values: `(num_samples, *batch)`.
+        name: of the function that returned them.
+        after: what the message ends with.
+
+    Raises:
+        NotFiniteError: there are such.
+    """
+    bad = values.isnan() | (values == torch.inf)
+    if bool(bad.any()):
+        raise checks.NotFiniteError(
+            f"{name} returned values that are neither finite nor -inf: "
+            f"{describe_bad(values, bad)}{after}"
+        )
 
 
 def describe_bad(values: Tensor, bad: Tensor) -> str:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from hotgrad.distributions import Joint, as_law
 from hotgrad.estimators.base import label_of
-from hotgrad.inference.problem import Problem
+from hotgrad.inference.problem import Problem, device_of
 
 Named = dict[str, Tensor]
 
@@ -43,7 +43,7 @@ def look_ahead(problem: Problem, estimator: Any) -> None:
             f"{tuple(flat.batch_shape)}, its event shape {tuple(flat.event_shape)}."
         )
     count = max(1, min(SAMPLES, MAX_ELEMENTS // entries))
-    generator = torch.Generator(problem.device).manual_seed(0)
+    generator = torch.Generator(device_of(flat)).manual_seed(0)
     laws: dict[str, Any] = law.laws if isinstance(law, Joint) else {"": law}
 
     def values(z: Named) -> Tensor:

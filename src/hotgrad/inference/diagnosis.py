@@ -15,7 +15,7 @@ from hotgrad.inference.diagnosis_record import as_dict, rows_of
 from hotgrad.inference.diagnosis_text import as_text, verdict
 from hotgrad.inference.exact import BUDGET, exact_posterior, joined_posteriors
 from hotgrad.inference.findings import Findings
-from hotgrad.inference.marginals import joined_marginals, joined_worst
+from hotgrad.inference.marginals import joined_rows, joined_worst
 from hotgrad.inference.states import TooManyStatesError
 from hotgrad.inference.weights import (
     FEWEST,
@@ -173,7 +173,7 @@ def _joined(pieces: Sequence[Diagnosis]) -> Diagnosis:
     return replace(
         first,
         **columns,
-        weighted_marginals=joined_marginals([piece.weighted_marginals for piece in pieces]),
+        weighted_marginals=joined_rows([piece.weighted_marginals for piece in pieces]),
         worst=joined_worst([piece.worst for piece in pieces], lengths),
         exact=joined_posteriors(posteriors) if len(posteriors) == len(pieces) else None,
         not_exact=next((piece.not_exact for piece in pieces if piece.not_exact), ""),

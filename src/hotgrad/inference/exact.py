@@ -17,7 +17,7 @@ from hotgrad.inference.marginals import (
     WeightedMean,
     Worst,
     furthest,
-    joined_marginals,
+    joined_rows,
     joined_worst,
 )
 from hotgrad.inference.states import States
@@ -152,6 +152,6 @@ def joined_posteriors(pieces: Sequence[ExactPosterior]) -> ExactPosterior:
         pieces[0],
         **columns,
         states=max(piece.states for piece in pieces),
-        marginals=joined_marginals([piece.marginals for piece in pieces]),
+        marginals=joined_rows([piece.marginals for piece in pieces]),
         worst=joined_worst([piece.worst for piece in pieces], [len(piece.kl) for piece in pieces]),
     )

@@ -123,12 +123,16 @@ def joined_worst(found: Sequence[Worst], lengths: Sequence[int]) -> Worst:
     return worst_of(moved)
 
 
-def joined_marginals(pieces: Sequence[Marginals]) -> Marginals:
-    """Marginals of pieces of a batch, one below another."""
+def joined_rows(pieces: Sequence[Any], dim: int = 0) -> Any:
+    """Tensors of pieces of a batch, or dicts of such, as one.
+
+    Args:
+        pieces: marginals, or samples.
+        dim: the first of the batch.
+    """
     first = pieces[0]
     if len(pieces) == 1:
         return first
     if isinstance(first, Tensor):
-        return torch.cat([piece for piece in pieces if isinstance(piece, Tensor)])
-    named = [piece for piece in pieces if isinstance(piece, dict)]
-    return {name: torch.cat([piece[name] for piece in named]) for name in first}
+        return torch.cat(list(pieces), dim)
+    return {name: torch.cat([piece[name] for piece in pieces], dim) for name in first}

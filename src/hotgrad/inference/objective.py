@@ -12,7 +12,7 @@ from hotgrad.estimators import VIMCO, ScoreFunction
 from hotgrad.estimators.base import label_of
 from hotgrad.expectation import expectation
 from hotgrad.importance import importance_bound
-from hotgrad.inference.problem import Problem
+from hotgrad.inference.problem import Problem, device_of
 from hotgrad.inference.watch import Mean
 from hotgrad.ops import checks
 
@@ -70,7 +70,7 @@ class Objective:
         """The bound as it is now, without learning anything, also of a baseline or a critic."""
         estimator = self.estimator if isinstance(self.estimator, nn.Module) else None
         learns = estimator is not None and estimator.training
-        generator = torch.Generator(self._problem.device).manual_seed(0)
+        generator = torch.Generator(device_of(self._problem.at_first()[0])).manual_seed(0)
         rows = self._problem.batches(generator)
         try:
             if estimator is not None:
@@ -97,21 +97,23 @@ class Objective:
         def log_joint(z: Any) -> Tensor:
             return self._problem.model(z, law, batches, allow_impossible=False)
 
+        @torch.no_grad()
+        def log_q(z: Any) -> Tensor:
+            # the estimator's own, which it learns by, is another
+            scores: Tensor = law.log_prob(z)
+            return scores
+
         def ask(f: Any, estimator: Any, num_samples: int) -> Tensor:
             return expectation(f, law, estimator, num_samples=num_samples, generator=generator)
 
         if not getattr(self.estimator, "differentiates_f", False):
             # log q is a control variate here: its own part of the gradient has the entropy's as
             # its mean, and cancels noise of log p, all of it where q is the posterior
-            return ask(
-                lambda z: log_joint(z) - law.log_prob(z).detach(), self.estimator, self.num_samples
-            )
+            return ask(lambda z: log_joint(z) - log_q(z), self.estimator, self.num_samples)
         if has_entropy(law):
             return ask(log_joint, self.estimator, self.num_samples) + law.entropy()
         # a log-probability need not mean anything between the vertices
-        entropy = ask(
-            lambda z: -law.log_prob(z).detach(), ScoreFunction(), max(2, self.num_samples)
-        )
+        entropy = ask(lambda z: -log_q(z), ScoreFunction(), max(2, self.num_samples))
         return ask(log_joint, self.estimator, self.num_samples) + entropy
 
     def _importance(self, law: Any, batches: Any, generator: torch.Generator | None) -> Tensor:

@@ -70,12 +70,6 @@ class Problem:
         """The law of the first minibatch in the data's order, and its rows."""
         return self.at(slice(None) if self.rows is None else slice(0, self.rows.batch_size))
 
-    @property
-    def device(self) -> torch.device:
-        """Where the unknowns are."""
-        device: torch.device = as_law(self.at_first()[0]).mean.device
-        return device
-
     def batches(self, generator: torch.Generator | None) -> Iterator[Tensor | slice]:
         """The rows of each step, without end."""
         if self.rows is None:
@@ -135,6 +129,12 @@ class Problem:
             **{f"model.{name}": t for name, t in tensors_of(self.model.function).items()},
             **{f"parameters.{number}": t for number, t in enumerate(self.parameters)},
         }
+
+
+def device_of(law: Any) -> torch.device:
+    """Where a law's unknowns are; one of a user's own need not have logits."""
+    device: torch.device = as_law(law).mean.device
+    return device
 
 
 def _checked_parameters(parameters: Iterable[Tensor]) -> list[Tensor]:

@@ -4,7 +4,7 @@ import contextlib
 import math
 import os
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -15,12 +15,13 @@ from hotgrad.estimators.vimco import log_mean
 from hotgrad.extras import needing
 from hotgrad.inference.diagnosis import Diagnosis, diagnose_blocks
 from hotgrad.inference.exact import exact_posterior
+from hotgrad.inference.marginals import joined_rows
 from hotgrad.inference.parts import Unknown, unknowns_of
-from hotgrad.inference.problem import Block, Problem
+from hotgrad.inference.problem import Block, Problem, device_of
 from hotgrad.inference.states import TooManyStatesError
 from hotgrad.inference.store import save
 from hotgrad.inference.watch import Trace
-from hotgrad.inference.weights import rows_at_once
+from hotgrad.inference.weights import drawn
 from hotgrad.ops import checks
 
 Samples = Tensor | dict[str, Tensor]
@@ -112,8 +113,7 @@ class Fit:
         total = 0.0
         with self._problem.looking_back():
             for block in self._problem.blocks():
-                draws = list(_draws(block, num_samples, generator))
-                total += float(log_mean(torch.cat([log_p - log_q for log_p, log_q in draws])).sum())
+                total += float(log_mean(_log_weights(block, num_samples, generator)).sum())
         return total
 
     def diagnose(
@@ -192,11 +192,7 @@ class Fit:
     def _gathered(self, of: Callable[[Any], Any], dim: int) -> Any:
         with self._problem.looking_back():
             found = [of(law) for law in self._problem.laws()]
-        if len(found) == 1:
-            return found[0]
-        if isinstance(found[0], dict):
-            return {name: torch.cat([one[name] for one in found], dim) for name in found[0]}
-        return torch.cat(found, dim)
+        return joined_rows(found, dim)
 
     def __repr__(self) -> str:
         state = "converged" if self.converged else "not converged"
@@ -214,17 +210,17 @@ def _elbo_of(block: Block) -> Tensor:
     entries = law.batch_shape.numel() * law.event_shape.numel()
     # many unknowns take long, and average out each other's noise
     samples = min(max(1, ELBO_ENTRIES // max(1, entries)), ELBO_SAMPLES)
-    generator = torch.Generator(law.mean.device).manual_seed(0)
-    draws = list(_draws(block, samples, generator))
+    generator = torch.Generator(device_of(law)).manual_seed(0)
     # nearly alike where q is near the posterior, as log p alone isn't
-    return torch.cat([log_p - log_q for log_p, log_q in draws]).mean(0)
+    return _log_weights(block, samples, generator).mean(0)
 
 
-def _draws(
-    block: Block, num_samples: int, generator: torch.Generator | None
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """log p(x, z) and log q(z) of samples, some at a time, `(S, *batch)` in float64."""
-    most = rows_at_once(block.law)
-    for start in range(0, num_samples, most):
-        z = block.law.sample((min(most, num_samples - start),), generator=generator)
-        yield block.log_joint(z).double(), block.law.log_prob(z).double()
+def _log_weights(block: Block, num_samples: int, generator: torch.Generator | None) -> Tensor:
+    """log p(x, z) - log q(z) of samples, `(S, *batch)` in float64."""
+    law, log_joint = block
+    return torch.cat(
+        [
+            log_joint(z).double() - law.log_prob(z).double()
+            for _, z in drawn(law, num_samples, generator)
+        ]
+    )

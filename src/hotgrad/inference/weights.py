@@ -5,17 +5,17 @@ samples carry them, the further it is.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from hotgrad.distributions import as_law
-from hotgrad.estimators.entry import describe_bad
+from hotgrad.estimators import entry
 from hotgrad.inference.arviz import import_arviz
 from hotgrad.inference.marginals import Marginals, WeightedMean, Worst, furthest
-from hotgrad.ops import checks, like_event
+from hotgrad.ops import like_event
 
 LogJoint = Callable[[Any], Tensor]
 """log p(x, z): `(S, *batch, *event)`, by name for a `Joint`, to `(S, *batch)`."""
@@ -34,6 +34,15 @@ def rows_at_once(law: Any) -> int:
     """How many samples or states of a law, for its whole batch, are held at one time."""
     entries = law.batch_shape.numel() * as_law(law).event_shape.numel()
     return max(MAX_ELEMENTS // max(entries, 1), 1)
+
+
+def drawn(
+    law: Any, num_samples: int, generator: torch.Generator | None
+) -> Iterator[tuple[int, Any]]:
+    """Samples of a law, some at a time, each time with the number of the first of them."""
+    most = rows_at_once(law)
+    for start in range(0, num_samples, most):
+        yield start, law.sample((min(most, num_samples - start),), generator=generator)
 
 
 class Weighed(NamedTuple):
@@ -65,9 +74,7 @@ def weigh(
             WeightedMean(flat.batch_shape, flat.event_shape, mean.device) for _ in range(2)
         )
         pieces, rounding = [], mean.new_zeros(flat.batch_shape)
-        most = rows_at_once(flat)
-        for start in range(0, num_samples, most):
-            z = flat.sample((min(most, num_samples - start),), generator=generator)
+        for start, z in drawn(flat, num_samples, generator):
             log_q = flat.log_prob(z)
             log_p = scored(log_joint, named(z), log_q.shape, first=start)
             log_w = log_p.to(torch.float64) - log_q.to(torch.float64)
@@ -111,13 +118,8 @@ def scored(log_joint: LogJoint, z: Any, expected: torch.Size, *, first: int) -> 
             f"log_joint must return floating point values, got {values.dtype}. Convert with "
             ".to(z.dtype)."
         )
-    bad = values.isnan() | (values == torch.inf)
-    if bool(bad.any()):
-        after = f" (Samples are counted from number {first}.)" if first else ""
-        raise checks.NotFiniteError(
-            "log_joint returned values that are neither finite nor -inf: "
-            f"{describe_bad(values, bad)}{after}"
-        )
+    after = f" (Samples are counted from number {first}.)" if first else ""
+    entry.check_logarithms(values, "log_joint", after)
     return values
 
 
