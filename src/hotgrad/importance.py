@@ -4,6 +4,7 @@ Its K samples are one sample of q's K-fold product, so an estimator of any expec
 this one as well: the copies are parts of one event, and the bound is the f of that event.
 """
 
+import functools
 from typing import Any
 
 import torch
@@ -76,7 +77,11 @@ def importance_bound(
     q = as_law(q)
     entry.check_pairing(estimator, q)
     weigh = entry.checked(
-        log_weight, q, estimator, name="log_weight", check_values=_check_log_weights
+        log_weight,
+        q,
+        estimator,
+        name="log_weight",
+        check_values=functools.partial(entry.check_logarithms, name="log_weight"),
     )
     # a user's own need not be VIMCO either
     if isinstance(estimator, VIMCO) or hasattr(estimator, "bound_surrogate"):
@@ -105,10 +110,6 @@ def _copies(q: Any, count: int) -> Independent:
     logits = q.logits.unsqueeze(len(q.batch_shape))
     shape = (*q.batch_shape, count, *q.event_shape)
     return Independent(q.with_logits(logits.expand(shape)), 1, q._validate_args)
-
-
-def _check_log_weights(log_weights: Tensor) -> None:
-    entry.check_logarithms(log_weights, "log_weight")
 
 
 def _possible(bounds: Tensor, q: Any) -> Tensor:
