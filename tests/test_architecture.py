@@ -29,6 +29,7 @@ FLOORS = {
     "extras": 0,
     "files": 0,
     "seeding": 0,
+    "tensor_files": 0,
     "ops": 0,
     "distributions": 1,
     "estimators": 2,
@@ -47,9 +48,12 @@ FLOORS = {
 APPLICATIONS = {"vae", "selection", "inference"}
 # The modules of the core that draw, and what they need; the others import them in functions alone.
 DRAWING = ("hotgrad.canvas", "hotgrad.audit.picture")
-LENT = {name: {"matplotlib"} for name in DRAWING}
+LENT = {name: {"matplotlib"} for name in DRAWING} | {"hotgrad.tensor_files": {"safetensors"}}
 # What others need where they are asked for it.
-LENT_IN_FUNCTIONS = {"hotgrad.audit.result": {"pandas"}}
+LENT_IN_FUNCTIONS = {
+    "hotgrad.audit.result": {"pandas"},
+    "hotgrad.files": {"filelock"},  # which torch brings
+}
 CORE = {name for name, height in FLOORS.items() if height <= FLOORS["hotgrad"]}
 SILENT = {name for name in CORE if FLOORS[name] <= FLOORS["expectation"]}
 

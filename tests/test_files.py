@@ -1,12 +1,44 @@
 """Files appear whole or not at all, with the permissions that the user's umask asks for."""
 
+import errno
 import os
-import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from hotgrad.files import remove_leftovers, written_whole
+from hotgrad.files import check_new_file, locked, new_folder, written_whole
+
+HOLDS = """
+import sys, time
+from pathlib import Path
+from hotgrad.files import locked, new_folder, written_whole
+with {what}:
+    print("held", flush=True)
+    time.sleep(600)
+"""
+
+
+@pytest.fixture
+def holder() -> Iterator[Callable[[str], subprocess.Popen[str]]]:
+    """Starts processes that hold something until they are killed, at the latest at the end."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(what: str) -> subprocess.Popen[str]:
+        code = HOLDS.format(what=what)
+        process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+        started.append(process)
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        return process
+
+    yield start
+    for process in started:
+        with process:
+            process.kill()
 
 
 def test_a_file_appears_with_its_content_and_nothing_beside_it(tmp_path: Path) -> None:
@@ -20,7 +52,7 @@ def test_a_file_appears_with_its_content_and_nothing_beside_it(tmp_path: Path) -
 def test_the_temporary_file_keeps_the_suffix(tmp_path: Path) -> None:
     with written_whole(tmp_path / "picture.png") as temporary:
         assert temporary.suffix == ".png"
-        assert temporary.parent == tmp_path
+        temporary.touch()
 
 
 def test_an_exception_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
@@ -54,14 +86,124 @@ def test_permissions_obey_the_umask(tmp_path: Path, umask: int, mode: int) -> No
         assert (tmp_path / name).stat().st_mode & 0o777 == mode
 
 
-def test_only_leftovers_are_removed(tmp_path: Path) -> None:
-    kept = [".hidden", ".note-to-self.txt", "model.safetensors", ".a-0123456789abcdef.csv"]
+def test_the_next_writer_removes_what_a_killed_one_left_and_nothing_else(
+    tmp_path: Path, holder: Callable[[str], subprocess.Popen[str]]
+) -> None:
+    kept = [".hidden", ".note-to-self.txt", "model.safetensors", ".a-0123456789abcdef"]
     for name in kept:
         (tmp_path / name).write_text("mine")
-    with written_whole(tmp_path / "checkpoint.pt") as temporary:
-        leftover = temporary.read_bytes(), temporary.name
+    dead = holder(f"written_whole(Path({str(tmp_path)!r}) / 'checkpoint.pt')")
+    alive = holder(f"written_whole(Path({str(tmp_path)!r}) / 'metrics.csv')")
+    dead.send_signal(signal.SIGKILL)
+    dead.wait()
+    with written_whole(tmp_path / "other.txt") as temporary:
         temporary.write_text("x")
-    assert re.fullmatch(r"\.checkpoint-[0-9a-f]{32}\.pt", leftover[1])
-    (tmp_path / leftover[1]).write_bytes(leftover[0])
-    remove_leftovers(tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*kept, "checkpoint.pt"])
+    left = {path.name for path in tmp_path.iterdir()} - {*kept, "other.txt"}
+    assert len(left) == 1
+    assert left.pop().startswith(".metrics.csv-")
+    assert alive.poll() is None
+
+
+def test_a_library_s_own_temporary_files_go_with_the_draft(tmp_path: Path) -> None:
+    with written_whole(tmp_path / "a.safetensors") as temporary:
+        temporary.with_name(".tmpAbCdEf").write_text("half")
+        temporary.write_text("whole")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.safetensors"]
+
+
+def _write(path: Path, error: OSError) -> None:
+    with written_whole(path):
+        raise error
+
+
+def test_an_error_names_the_file_that_the_user_knows(tmp_path: Path) -> None:
+    target = tmp_path / "a.txt"
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    with pytest.raises(OSError, match="No space left") as caught:
+        _write(target, full)
+    assert caught.value.filename == str(target)
+    assert list(tmp_path.iterdir()) == []
+    # another file's trouble is its own
+    with pytest.raises(FileNotFoundError) as other:
+        _write(target, FileNotFoundError(errno.ENOENT, "none", "elsewhere.csv"))
+    assert other.value.filename == "elsewhere.csv"
+
+
+def test_a_file_in_a_folder_that_is_none_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(NotADirectoryError) as caught:
+        _write(tmp_path / "file" / "a.txt", OSError())
+    assert caught.value.filename == str(tmp_path / "file" / "a.txt")
+
+
+def test_a_folder_appears_with_all_its_files(tmp_path: Path) -> None:
+    with new_folder(tmp_path / "deep" / "results") as draft:
+        (draft / "a.txt").write_text("a")
+        assert not (tmp_path / "deep" / "results").exists()
+    assert [path.name for path in (tmp_path / "deep").iterdir()] == ["results"]
+    assert [path.name for path in (tmp_path / "deep" / "results").iterdir()] == ["a.txt"]
+
+
+def test_a_folder_is_replaced_only_when_told_to_and_keeps_what_is_not_replaced(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "results"
+    folder.mkdir()
+    (folder / "a.txt").write_text("old")
+    (folder / "mine.txt").write_text("mine")
+    with pytest.raises(ValueError, match=r"results exists already.*--out.*--overwrite"):
+        new_folder(folder).__enter__()
+    with new_folder(folder, overwrite=True) as draft:
+        (draft / "a.txt").write_text("new")
+    assert {path.name: path.read_text() for path in folder.iterdir()} == {
+        "a.txt": "new",
+        "mine.txt": "mine",
+    }
+    with pytest.raises(ValueError, match=r"a\.txt exists already"):
+        new_folder(folder / "a.txt", overwrite=True).__enter__()
+
+
+def test_a_folder_that_cant_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(ValueError, match=r"Can't make the folder .*file/results"):
+        new_folder(tmp_path / "file" / "results").__enter__()
+
+
+def test_of_two_that_write_one_folder_the_second_is_refused_at_the_start(
+    tmp_path: Path, holder: Callable[[str], subprocess.Popen[str]]
+) -> None:
+    first = holder(f"new_folder(Path({str(tmp_path)!r}) / 'results')")
+    with pytest.raises(ValueError, match=r"Another process is writing .*results right now"):
+        new_folder(tmp_path / "results").__enter__()
+    with new_folder(tmp_path / "others"):
+        pass
+    first.kill()
+    first.wait()
+    with new_folder(tmp_path / "results"):
+        pass
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["others", "results"]
+
+
+def test_a_locked_folder_is_free_again_when_its_process_is_gone(
+    tmp_path: Path, holder: Callable[[str], subprocess.Popen[str]]
+) -> None:
+    first = holder(f"locked(Path({str(tmp_path)!r}))")
+    with pytest.raises(ValueError, match="Another process is at work"):
+        locked(tmp_path).__enter__()
+    first.kill()
+    first.wait()
+    with locked(tmp_path):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_new_files_are_refused_where_they_would_hide_or_replace_something(tmp_path: Path) -> None:
+    (tmp_path / "taken.png").write_text("x")
+    check_new_file(tmp_path / "free.png", overwrite=False)
+    check_new_file(tmp_path / "taken.png", overwrite=True)
+    with pytest.raises(ValueError, match=r"taken\.png exists already.*--overwrite"):
+        check_new_file(tmp_path / "taken.png", overwrite=False)
+    with pytest.raises(ValueError, match="is no folder"):
+        check_new_file(tmp_path / "absent" / "a.png", overwrite=True)
+    with pytest.raises(ValueError, match="is a folder"):
+        check_new_file(tmp_path, overwrite=True)

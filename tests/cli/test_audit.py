@@ -421,7 +421,7 @@ def test_a_folder_that_exists_is_not_touched(
     (here / "kept").mkdir()
     (here / "kept" / "note.txt").write_text("mine")
     said = refused(capsys, "subset", "--out", here / "kept")
-    assert "kept exists already. Choose another folder with --out." in said
+    assert "kept exists already. Choose another name with --out." in said
     assert [path.name for path in (here / "kept").iterdir()] == ["note.txt"]
 
 

@@ -381,7 +381,7 @@ def test_a_folder_that_exists_is_not_touched(
     (here / "kept").mkdir()
     (here / "kept" / "note.txt").write_text("mine")
     found = refused(capsys, "noisy-or", "--out", here / "kept")
-    assert "kept exists already. Choose another folder with --out." in found
+    assert "kept exists already. Choose another name with --out." in found
     assert [path.name for path in (here / "kept").iterdir()] == ["note.txt"]
 
 

@@ -14,10 +14,10 @@ import pandas as pd
 import pytest
 from cli import said
 from data_files import real_data
+from hotgrad.cli.folders import new_folder
 from PIL import Image
 
 from hotgrad.cli.app import run
-from hotgrad.cli.folders import new_folder
 from hotgrad.selection.rivals import rivals
 
 FAST = ["--epochs", "2"]

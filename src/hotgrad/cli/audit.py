@@ -20,12 +20,12 @@ from hotgrad.audit.statistics import GROUPS
 from hotgrad.audit.table import as_text
 from hotgrad.cli.advice import advice
 from hotgrad.cli.extras import needing
-from hotgrad.cli.folders import new_folder
 from hotgrad.cli.options import option
 from hotgrad.cli.own_function import is_ours, is_own, told
 from hotgrad.cli.own_problem import own_problem
 from hotgrad.cli.progress import Counter, console, counting_bar, say, say_contents
 from hotgrad.estimators import ESTIMATORS, Estimator
+from hotgrad.files import new_folder
 from hotgrad.ops.checks import check_choice, check_count, check_temperature
 
 PROBLEM, CHOICE, RUN = "Problem", "What is measured", "Run"

@@ -13,12 +13,12 @@ import torch
 import typer
 
 from hotgrad.cli.extras import needing
-from hotgrad.cli.folders import new_folder
 from hotgrad.cli.inference_problem import NAMES, Posed, chosen_estimator, pose
 from hotgrad.cli.inference_report import Report
 from hotgrad.cli.options import option
 from hotgrad.cli.own_function import is_ours, told
 from hotgrad.cli.progress import fitting_bar, say_contents
+from hotgrad.files import new_folder
 from hotgrad.inference import fit as run_fit
 from hotgrad.ops import checks
 

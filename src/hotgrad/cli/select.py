@@ -7,10 +7,10 @@ from typing import Annotated
 import typer
 
 from hotgrad.cli.extras import needing
-from hotgrad.cli.folders import new_folder
 from hotgrad.cli.options import option
 from hotgrad.cli.progress import counting_bar, say_contents, selection_bar
 from hotgrad.cli.selection_report import Column, Report
+from hotgrad.files import new_folder
 
 DATA, CHOICE, RUN = "Data", "Choice", "Run"
 

@@ -3,7 +3,6 @@
 import csv
 import json
 import platform
-import shutil
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -14,7 +13,7 @@ import torch
 from safetensors import SafetensorError
 
 from hotgrad import __version__
-from hotgrad.files import temporary_path, written_whole
+from hotgrad.files import new_folder, written_whole
 from hotgrad.ops.checks import check_count
 from hotgrad.vae.config import Config
 from hotgrad.vae.model import VAE, build_model
@@ -68,15 +67,8 @@ class RunFolder:
             "seed": config.seed,
             "versions": _versions(),
         }
-        draft = cls(temporary_path(path.absolute()))
-        try:
-            draft.path.mkdir(parents=True)
-            with written_whole(draft.config_file) as temporary:
-                temporary.write_text(json.dumps(record, indent=2) + "\n")
-            draft.path.rename(path)
-        except OSError as error:
-            shutil.rmtree(draft.path, ignore_errors=True)
-            raise ValueError(f"Can't make the folder {path}: {error.strerror}.") from error
+        with new_folder(path) as draft, cls(draft).config_file.open("w") as file:
+            file.write(json.dumps(record, indent=2) + "\n")
         return cls(path)
 
     @classmethod

@@ -18,7 +18,6 @@ import torch
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from torch import Tensor, nn
 
-from hotgrad.files import remove_leftovers
 from hotgrad.vae.bound import elbo
 from hotgrad.vae.checkpoint import Checkpoint, load_checkpoint, restore, save_checkpoint
 from hotgrad.vae.config import Config
@@ -179,8 +178,6 @@ def _open_folder(
         fabric.barrier()
         return folder
     folder = RunFolder.open(path)
-    if fabric.is_global_zero:
-        remove_leftovers(path)
     stored, stored_shape = folder.read_config()
     if stored != config:
         changed = [key for key, value in stored.to_dict().items() if value != config.to_dict()[key]]
