@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from stats import cells_fit, gumbel_cdf, law_fits
 from torch import Generator, Tensor
+from torch.utils.checkpoint import checkpoint
 
 import hotgrad as hg
 
@@ -159,6 +160,25 @@ def test_generator(function: Any) -> None:
     assert not torch.equal(first, other)
 
 
+@pytest.mark.parametrize("explicit", [False, True])
+def test_activation_checkpointing_draws_anew_from_a_generator_alone(explicit: bool) -> None:
+    drawn = []
+
+    def layer(logits: Tensor) -> Tensor:
+        y = hg.gumbel_softmax(logits, 0.5, hard=True, generator=generator)
+        drawn.append(y.detach())
+        return (y * torch.arange(5.0)).sum()
+
+    generator = seeded() if explicit else None
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        logits = torch.zeros(64, 5, requires_grad=True)
+        checkpoint(layer, logits, use_reentrant=False).backward()
+    forward, backward = drawn
+    # what the docstring warns of, and what it says to do: leave the generator out
+    assert torch.equal(forward, backward) is not explicit
+
+
 @pytest.mark.parametrize("shape", [(0, 3), (3,), (2, 0, 4)])
 def test_empty_and_small_shapes(shape: tuple[int, ...]) -> None:
     for hard in (False, True):
@@ -228,8 +248,8 @@ BAD_TEMPERATURES = [
     (-1.0, "must be positive and finite, got -1.0"),
     (NAN, "must be positive and finite, got nan"),
     (INF, "must be positive and finite, got inf"),
-    (True, "must be a number or a tensor, got bool"),
-    ("low", "must be a number or a tensor, got str"),
+    (True, "must be a number or a tensor, got True"),
+    ("low", "must be a number or a tensor, got 'low'"),
     (torch.tensor([0.5, 0.0]), "must be positive and finite everywhere, got 0.0"),
     (torch.tensor(NAN), "must be positive and finite everywhere, got nan"),
     (torch.tensor(1), "must be floating point, got dtype torch.int64"),
@@ -244,13 +264,67 @@ def test_bad_temperatures(tau: Any, message: str) -> None:
         hg.binary_concrete(torch.zeros(3, 2), tau)
 
 
+@pytest.mark.parametrize("hard", ["no", "False", "", None, 2, 1.0])
+def test_hard_is_true_or_false(hard: Any) -> None:
+    """A text would count as true."""
+    logits = torch.zeros(3, 2)
+    for function in (
+        hg.gumbel_softmax,
+        hg.binary_concrete,
+        lambda x, hard: hg.m_hot(x, 1, 1, hard),
+    ):
+        with pytest.raises(ValueError, match="hard must be True or False, got "):
+            function(logits, hard=hard)
+
+
+MISFITS = [(2,), (3, 1, 1), (4, 2), (5, 3, 2)]
+
+
+@pytest.mark.parametrize("shape", MISFITS, ids=str)
+def test_a_temperature_that_does_not_broadcast(shape: tuple[int, ...]) -> None:
+    logits, tau = torch.zeros(3, 4), torch.full(shape, 0.5)
+    message = r"broadcasts against the logits' shape \(3, 4\); got one of shape .*\(3, 1\)\."
+    for ask in (
+        lambda: hg.gumbel_softmax(logits, tau),
+        lambda: hg.binary_concrete(logits, tau),
+        lambda: hg.m_hot(logits, 2, tau),
+        lambda: hg.m_hot_columns(logits, 2, tau),
+    ):
+        with pytest.raises(ValueError, match=message):
+            ask()
+
+
+@pytest.mark.parametrize("generator", [3, "cpu", Generator], ids=repr)
+def test_a_generator_that_is_none(generator: Any) -> None:
+    for ask in (
+        lambda: hg.gumbel_softmax(torch.zeros(3), generator=generator),
+        lambda: hg.binary_concrete(torch.zeros(3), generator=generator),
+        lambda: hg.m_hot(torch.zeros(3), 2, generator=generator),
+        lambda: hg.m_hot_columns(torch.zeros(3), 2, generator=generator),
+    ):
+        with pytest.raises(ValueError, match=r"generator must be a torch\.Generator or None, got"):
+            ask()
+
+
+@pytest.mark.parametrize("dim", [2, -3, 0.5, 1.0, None, True, "rows"])
+def test_a_dimension_that_is_not_there(dim: Any) -> None:
+    with pytest.raises(ValueError, match=r"dim must be .* from -2 to 1 for shape \(3, 2\); got"):
+        hg.gumbel_softmax(torch.zeros(3, 2), dim=dim)
+
+
+def test_categories_are_those_of_the_dimension() -> None:
+    assert hg.gumbel_softmax(torch.zeros(3, 0), dim=0).shape == (3, 0)
+    with pytest.raises(ValueError, match=r"logits has no categories: its shape is \(0, 3\)"):
+        hg.gumbel_softmax(torch.zeros(0, 3), dim=0)
+
+
 @pytest.mark.parametrize(
     ("logits", "message"),
     [
         (torch.tensor([1, 2]), "logits must be floating point, got dtype torch.int64"),
         ([0.0, 1.0], "logits must be a tensor, got list"),
         (torch.tensor(0.0), "logits needs a last dimension for the categories"),
-        (torch.zeros(3, 0), r"logits has no categories: its shape is \(3, 0\)"),
+        (torch.zeros(3, 0), r"no categories: its shape is \(3, 0\)"),
         (torch.tensor([[0.0, 1.0], [0.0, NAN]]), r"1 of 2 rows are not. In row \(1,\): nan"),
         (torch.tensor([[0.0, INF], [0.0, 0.0]]), r"1 of 2 rows are not. In row \(0,\): inf"),
         (
@@ -263,6 +337,15 @@ def test_bad_logits_of_categories(logits: Any, message: str) -> None:
     for hard in (False, True):
         with pytest.raises(ValueError, match=message):
             hg.gumbel_softmax(logits, hard=hard)
+
+
+@pytest.mark.parametrize("hard", [False, True])
+def test_no_categories_or_no_rows_along_any_dimension(hard: bool) -> None:
+    for shape, dim in (((9, 0), 0), ((0, 4, 5), 1), ((4, 5, 0), -2)):
+        assert hg.gumbel_softmax(torch.zeros(shape), hard=hard, dim=dim).shape == shape
+    for shape, dim in (((0, 9), 0), ((4, 0, 5), 1), ((4, 0, 5), -2), ((4, 0), -1)):
+        with pytest.raises(ValueError, match=r"no categories: its shape is \("):
+            hg.gumbel_softmax(torch.zeros(shape), hard=hard, dim=dim)
 
 
 def test_bad_logits_along_another_dimension() -> None:

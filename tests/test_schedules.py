@@ -54,7 +54,7 @@ def test_a_line_is_straight_and_a_cosine_isnt() -> None:
     [
         (lambda: Constant(0.0), "value must be positive and finite, got 0.0"),
         (lambda: Constant(math.nan), "value must be positive and finite, got nan"),
-        (lambda: Constant("1"), "value must be a number or a tensor, got str"),  # type: ignore[arg-type]
+        (lambda: Constant("1"), "value must be a number or a tensor, got '1'"),  # type: ignore[arg-type]
         (lambda: Exponential(initial=-1.0), "initial must be positive and finite, got -1.0"),
         (lambda: Exponential(floor=0.0), "floor must be positive and finite, got 0.0"),
         (lambda: Exponential(rate=-1e-4), "rate must be at least 0 and finite, got -0.0001"),
@@ -76,3 +76,12 @@ def test_schedules_are_frozen_values() -> None:
     assert Linear(1.0, 0.5, 10) == Linear(1.0, 0.5, 10)
     with pytest.raises(dataclasses.FrozenInstanceError):
         Constant(0.5).value = 0.1  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    "schedule", [Constant(0.5), Exponential(), Linear(1.0, 0.5, 10), Cosine(1.0, 0.5, 10)], ids=str
+)
+@pytest.mark.parametrize("step", [-1, -(10**9), 0.5, math.nan, "3", None])
+def test_a_step_is_a_number_from_zero(schedule: Any, step: Any) -> None:
+    with pytest.raises(ValueError, match=r"step must be an integer of at least 0, got "):
+        schedule(step)

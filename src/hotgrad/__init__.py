@@ -3,7 +3,12 @@
 One expectation; the estimator is an argument:
 
     loss = hg.expectation(f, q, hg.GumbelSoftmax(temperature=0.5), num_samples=4).mean()
+
+`hg.vae`, `hg.selection` and `hg.inference` are imported when they are first used.
 """
+
+from importlib import import_module
+from types import ModuleType
 
 from hotgrad import distributions, estimators, ops, schedules
 from hotgrad.audit import Audit, audit
@@ -35,6 +40,7 @@ from hotgrad.estimators import (
     GumbelSoftmax,
     IndeCateR,
     Learned,
+    LearnedTemperature,
     LeaveOneOut,
     MovingAverage,
     MuProp,
@@ -49,6 +55,7 @@ from hotgrad.estimators import (
     UnorderedSet,
 )
 from hotgrad.expectation import expectation
+from hotgrad.extras import needing
 from hotgrad.functional import binary_concrete, gumbel_softmax, m_hot, m_hot_columns
 from hotgrad.importance import importance_bound
 
@@ -78,6 +85,7 @@ __all__ = [
     "Joint",
     "KSubset",
     "Learned",
+    "LearnedTemperature",
     "LeaveOneOut",
     "MovingAverage",
     "MuProp",
@@ -105,3 +113,17 @@ __all__ = [
     "ops",
     "schedules",
 ]
+
+_APPLICATIONS = {"inference": "infer", "selection": "select", "vae": "train"}
+"""Each with the extra that it needs: `import hotgrad` needs torch alone, and stays fast."""
+
+
+def __getattr__(name: str) -> ModuleType:
+    if name not in _APPLICATIONS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    with needing(_APPLICATIONS[name], f"{__name__}.{name}"):
+        return import_module(f"{__name__}.{name}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_APPLICATIONS})

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from hotgrad import ops
 from hotgrad.distributions import PlackettLuceSubset
-from hotgrad.ops import checks
+from hotgrad.ops import checks, parameters
 
 
 def gumbel_softmax(
@@ -37,14 +37,19 @@ def gumbel_softmax(
             (straight-through).
         eps: unused; torch's function has it.
         dim: the dimension of the categories.
-        generator: the source of randomness; torch's global one by default.
+        generator: the source of randomness; torch's global one by default. Leave it out under
+            `torch.utils.checkpoint`: the backward pass computes anew what lies inside, the
+            generator has moved on by then, and the gradient is that of another sample. The global
+            one is put back (seed it by `torch.manual_seed`). Leave it out under `torch.compile`
+            too, which keeps the draw out of its graph, and with `fullgraph=True` refuses.
 
     Returns:
         A tensor of the logits' shape and dtype, summing to 1 along `dim`.
 
     Raises:
-        ValueError: integer logits, tau that isn't positive; on the CPU also NaN logits or a row
-            that is all -inf.
+        ValueError: integer logits, tau that isn't positive or doesn't broadcast, a dimension that
+            isn't there, `hard` that is no bool; on the CPU also NaN logits or a row that is all
+            -inf.
 
     Example:
         >>> logits = torch.tensor([2.0, 0.0, -1.0], requires_grad=True)
@@ -56,16 +61,20 @@ def gumbel_softmax(
     Reference: Categorical Reparameterization with Gumbel-Softmax (Jang, Gu, Poole, 2016), Eq. 2 and
     Section 2.2, https://arxiv.org/abs/1611.01144
     """
-    checks.check_temperature(tau, "tau")
-    checks.check_parameter(logits, "logits", event_dims=1)
+    checks.check_flag(hard, "hard")
+    tau = checks.check_temperature(tau, "tau", for_hard="hard=True")
+    parameters.check_parameter(logits, "logits", event_dims=1, dim=dim)
+    checks.check_broadcasts(tau, logits.shape, "tau")
+    checks.check_generator(generator)
     noise = ops.draw_gumbel(
         logits.shape, dtype=logits.dtype, device=logits.device, generator=generator
     )
-    scores = noise.add_(logits)  # in place: the noise is ours alone
+    small = ops.plain(logits)
+    scores = ops.added(noise, logits if small else ops.before_noise(logits, tau, dim))
     soft = ops.softmax(ops.tempered(scores, tau), dim).to(logits.dtype)
-    # bad logits show as NaN in the sample; looking there costs one cheap sum
-    if _seen_as_nan(soft):
-        checks.check_categorical_logits(logits, dim)
+    # bad logits aren't small, and show as NaN in the sample; looking there costs one cheap sum
+    if not small and _seen_as_nan(soft):
+        parameters.check_categorical_logits(logits, dim)
     if not hard:
         return soft
     return ops.straight_through(ops.one_hot_argmax(scores, logits.dtype, dim), soft)
@@ -89,13 +98,14 @@ def binary_concrete(
         logits: log-odds, any shape; +-inf is a bit that is certain.
         temperature: a positive number or a tensor that broadcasts against the logits.
         hard: return exact bits that carry the relaxed sample's gradient (straight-through).
-        generator: the source of randomness; torch's global one by default.
+        generator: the source of randomness, as in `gumbel_softmax`.
 
     Returns:
         A tensor of the logits' shape and dtype, in [0, 1].
 
     Raises:
-        ValueError: integer logits, a temperature that isn't positive; on the CPU also NaN logits.
+        ValueError: integer logits, a temperature that isn't positive or doesn't broadcast; on the
+            CPU also NaN logits.
 
     Example:
         >>> y = hg.binary_concrete(torch.zeros(4), temperature=0.5, hard=True)
@@ -105,15 +115,18 @@ def binary_concrete(
     Reference: The Concrete Distribution (Maddison, Mnih, Teh, 2016), Section 3.3 and appendix B,
     https://arxiv.org/abs/1611.00712
     """
-    checks.check_temperature(temperature)
-    checks.check_parameter(logits, "logits", event_dims=0)
+    checks.check_flag(hard, "hard")
+    temperature = checks.check_temperature(temperature, for_hard="hard=True")
+    parameters.check_parameter(logits, "logits", event_dims=0)
+    checks.check_broadcasts(temperature, logits.shape, "temperature")
+    checks.check_generator(generator)
     noise = ops.draw_logistic(
         logits.shape, dtype=logits.dtype, device=logits.device, generator=generator
     )
-    scores = noise.add_(logits)
+    scores = ops.added(noise, logits)
     soft = ops.tempered(scores, temperature).sigmoid().to(logits.dtype)
     if _seen_as_nan(soft):
-        checks.check_bit_logits(logits)
+        parameters.check_bit_logits(logits)
     if not hard:
         return soft
     return ops.straight_through(ops.threshold(scores, logits.dtype), soft)
@@ -143,20 +156,22 @@ def m_hot(
         temperature: a positive number, or a tensor that broadcasts against the logits.
         hard: return exact m-hot vectors that carry the relaxed sample's gradient
             (straight-through).
-        generator: the source of randomness; torch's global one by default.
+        generator: the source of randomness, as in `gumbel_softmax`.
 
     Returns:
         A tensor of the logits' shape and dtype, in [0, 1]. A relaxed one doesn't sum to m exactly.
 
     Raises:
         ValueError: integer logits, m that isn't an integer in [0, n], a temperature that isn't
-            positive; on the CPU also NaN logits or a row with fewer than m unmasked classes.
+            positive or doesn't broadcast; on the CPU also NaN logits or a row with fewer than m
+            unmasked classes.
 
     Example:
         >>> generator = torch.Generator().manual_seed(0)
         >>> hg.m_hot(torch.tensor([2.0, 1.0, 0.0, -1.0]), 2, hard=True, generator=generator)
         tensor([1., 0., 1., 0.])
     """
+    checks.check_flag(hard, "hard")
     q, noise, columns = _columns(logits, m, temperature, generator)
     soft = ops.columns_maximum(columns)
     return ops.straight_through(q.harden(noise), soft) if hard else soft
@@ -177,7 +192,7 @@ def m_hot_columns(
         logits: unnormalised log-probabilities, `(*batch, n)`; -inf masks a class.
         m: how many columns.
         temperature: a positive number, or a tensor that broadcasts against the logits.
-        generator: the source of randomness; torch's global one by default.
+        generator: the source of randomness, as in `gumbel_softmax`.
 
     Returns:
         `(*batch, n, m)` in the logits' dtype; each column sums to 1.
@@ -198,14 +213,16 @@ def _columns(
     logits: Tensor, m: int, temperature: float | Tensor, generator: torch.Generator | None
 ) -> tuple[PlackettLuceSubset, Tensor, Tensor]:
     """The winners' law, its noise `(*batch, m + 1, n)`, and the columns that it leads to."""
-    checks.check_temperature(temperature)
-    checks.check_parameter(logits, "logits", event_dims=1)
+    temperature = checks.check_temperature(temperature, for_hard="hard=True")
+    parameters.check_parameter(logits, "logits", event_dims=1)
     m = checks.check_subset_size(m, logits.shape[-1], "m")
+    checks.check_broadcasts(temperature, logits.shape, "temperature")
+    checks.check_generator(generator)
     q = PlackettLuceSubset(logits, m, validate_args=False)
     noise = q.draw_noise(generator=generator)
     columns = ops.relaxed_columns(logits, noise, temperature)
     if _seen_as_nan(columns):
-        checks.check_subset_logits(logits, m, "m")
+        parameters.check_subset_logits(logits, m, "m")
     return q, noise, columns
 
 

@@ -10,6 +10,16 @@ from dataclasses import dataclass
 from hotgrad.ops import checks
 
 
+def check_rate(rate: float, name: str) -> None:
+    """The decay a step: a number of at least 0."""
+    checks.check_number(rate, name, lambda number: number >= 0, "at least 0 and finite")
+
+
+def _check_step(step: int) -> None:
+    """Refuse a step below 0, where a formula would leave the range between its ends."""
+    checks.check_count(step, "step", minimum=0)
+
+
 @dataclass(frozen=True)
 class Constant:
     """The same temperature at every step.
@@ -22,9 +32,11 @@ class Constant:
     value: float
 
     def __post_init__(self) -> None:
-        checks.check_temperature(self.value, "value")
+        checks.plain_fields(self)
+        checks.check_one_temperature(self.value, "value")
 
     def __call__(self, step: int) -> float:
+        _check_step(step)
         return self.value
 
 
@@ -47,13 +59,14 @@ class Exponential:
     every: int = 1
 
     def __post_init__(self) -> None:
-        checks.check_temperature(self.initial, "initial")
-        checks.check_temperature(self.floor, "floor")
+        checks.plain_fields(self)
+        checks.check_one_temperature(self.initial, "initial")
+        checks.check_one_temperature(self.floor, "floor")
         checks.check_count(self.every, "every")
-        if not (self.rate >= 0 and math.isfinite(self.rate)):
-            raise ValueError(f"rate must be at least 0 and finite, got {self.rate}.")
+        check_rate(self.rate, "rate")
 
     def __call__(self, step: int) -> float:
+        _check_step(step)
         return max(self.floor, self.initial * math.exp(-self.rate * (step - step % self.every)))
 
 
@@ -66,15 +79,20 @@ class _Ramp:
     steps: int
 
     def __post_init__(self) -> None:
-        checks.check_temperature(self.initial, "initial")
-        checks.check_temperature(self.final, "final")
+        checks.plain_fields(self)
+        checks.check_one_temperature(self.initial, "initial")
+        checks.check_one_temperature(self.final, "final")
         checks.check_count(self.steps, "steps")
 
-    def _between(self, step: int, covered: float) -> float:
-        """The temperature after a share of the way, exact at the end."""
+    def __call__(self, step: int) -> float:
+        _check_step(step)
         if step >= self.steps:
-            return self.final
-        return self.initial + (self.final - self.initial) * covered
+            return self.final  # exact, where the formula rounds
+        return self.initial + (self.final - self.initial) * self._covered(step / self.steps)
+
+    def _covered(self, share: float) -> float:
+        """How much of the way from `initial` to `final` lies behind after a share of the steps."""
+        raise NotImplementedError
 
 
 class Linear(_Ramp):
@@ -85,8 +103,8 @@ class Linear(_Ramp):
         0.75
     """
 
-    def __call__(self, step: int) -> float:
-        return self._between(step, step / self.steps)
+    def _covered(self, share: float) -> float:
+        return share
 
 
 class Cosine(_Ramp):
@@ -97,5 +115,5 @@ class Cosine(_Ramp):
         0.75
     """
 
-    def __call__(self, step: int) -> float:
-        return self._between(step, (1 - math.cos(math.pi * step / self.steps)) / 2)
+    def _covered(self, share: float) -> float:
+        return (1 - math.cos(math.pi * share)) / 2

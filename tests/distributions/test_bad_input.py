@@ -4,8 +4,10 @@ import math
 import re
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from torch import distributions as td
 
 import hotgrad as hg
 
@@ -19,7 +21,8 @@ PARAMETERS: list[tuple[type, dict[str, Any], str]] = [
         "exactly one of probs and logits; got both",
     ),
     (hg.OneHotCategorical, {"logits": torch.tensor([1, 2])}, "logits.float()"),
-    (hg.OneHotCategorical, {"probs": torch.tensor([0, 1])}, "probs must be floating point"),
+    (hg.OneHotCategorical, {"probs": torch.tensor([1j])}, "probs must be floating point"),
+    (hg.OneHotCategorical, {"probs": torch.tensor([1, 1])}, "the row sums to 2"),
     (hg.OneHotCategorical, {"logits": [0.0, 1.0]}, "logits must be a tensor, got list"),
     (hg.OneHotCategorical, {"logits": torch.tensor(0.0)}, "needs a last dimension"),
     (hg.OneHotCategorical, {"logits": torch.zeros(2, 0)}, "has no categories"),
@@ -33,13 +36,14 @@ PARAMETERS: list[tuple[type, dict[str, Any], str]] = [
     (
         hg.OneHotCategorical,
         {"probs": torch.tensor([[0.5, 0.5], [0.5, 0.4]])},
-        "row (1,) sums to 0.9. Divide by the sum, or pass logits=weights.log()",
+        "row (1,) sums to 0.9. Divide by the sum, or give the logarithms as logits",
     ),
     (hg.OneHotCategorical, {"probs": torch.tensor([1.5, -0.5])}, "[0, 1], got 1.5 at (0,)"),
     (hg.OneHotCategorical, {"probs": torch.tensor([NAN, 1.0])}, "[0, 1], got nan at (0,)"),
     (hg.Bernoulli, {}, "got neither"),
     (hg.Bernoulli, {"logits": torch.tensor([0, 1])}, "got dtype torch.int64"),
-    (hg.Bernoulli, {"logits": 0}, "logits must be a tensor, got int"),
+    (hg.Bernoulli, {"logits": "0"}, "logits must be a tensor, got str"),
+    (hg.Bernoulli, {"probs": 2}, "[0, 1], got 2.0"),
     (hg.Bernoulli, {"logits": torch.tensor([0.0, NAN])}, "1 of 2 are, the first at (1,)"),
     (hg.Bernoulli, {"probs": torch.tensor([0.5, 1.01])}, "at (1,)"),
     (hg.Bernoulli, {"probs": -0.1}, "[0, 1], got -0.1"),
@@ -51,6 +55,19 @@ PARAMETERS: list[tuple[type, dict[str, Any], str]] = [
     (hg.BinaryConcrete, {"temperature": 0.5, "logits": torch.tensor([NAN])}, "must not be NaN"),
     (hg.HardConcrete, {"temperature": -1, "logits": torch.zeros(2)}, "got -1"),
     (hg.HardConcrete, {"temperature": 0.5, "logits": torch.tensor([1])}, "got dtype torch.int64"),
+    (
+        hg.Concrete,
+        {"temperature": torch.ones(4, 1), "logits": torch.zeros(5, 3)},
+        "broadcasts against the logits; got one of shape (4, 1) for logits of shape (5, 3)",
+    ),
+    (hg.BinaryConcrete, {"temperature": torch.ones(4), "logits": torch.zeros(3)}, "shape (4,) for"),
+    (hg.HardConcrete, {"temperature": torch.ones(4), "logits": torch.zeros(3)}, "shape (4,) for"),
+    (
+        hg.Concrete,
+        {"temperature": np.ones(2), "logits": torch.zeros(2)},
+        "tensor, got an array of shape (2,)",
+    ),
+    (hg.Concrete, {"temperature": np.True_, "logits": torch.zeros(2)}, "tensor, got True"),
 ]
 
 SUBSETS: list[tuple[Any, Any, str]] = [
@@ -172,3 +189,94 @@ def test_values_of_subsets_are_not_looked_at_without_validation(law: Any) -> Non
     law(torch.zeros(2), 1, validate_args=False).log_prob(torch.tensor([0.5, 0.5]))
     with pytest.raises(ValueError, match="k must be an integer from 0 to n = 2"):
         law(torch.zeros(2), 3, validate_args=False)
+
+
+@pytest.mark.parametrize("number", [1.0, np.float32(1), 1, [1.0], None], ids=repr)
+@pytest.mark.parametrize(
+    "q",
+    [
+        hg.Bernoulli(logits=torch.zeros(3)),
+        hg.OneHotCategorical(logits=torch.zeros(3), validate_args=False),
+        hg.KSubset(torch.zeros(3), 1),
+        hg.PlackettLuceSubset(torch.zeros(3), 1),
+        hg.Concrete(0.5, logits=torch.zeros(3)),
+        hg.BinaryConcrete(0.5, logits=torch.zeros(3), validate_args=False),
+        hg.HardConcrete(0.5, logits=torch.zeros(3)),
+        hg.Bernoulli(logits=torch.zeros(3)).to_event(1),
+    ],
+    ids=repr,
+)
+def test_a_value_is_a_tensor(q: Any, number: Any) -> None:
+    with pytest.raises(ValueError, match=r"log_prob takes a tensor, got .*torch\.tensor\(value\)"):
+        q.log_prob(number)
+
+
+HALF: list[Any] = [np.float32(0.5), np.float64(0.5), np.array(0.5), np.array(0.5, dtype=np.float32)]
+
+
+@pytest.mark.parametrize("half", HALF, ids=lambda half: f"{type(half).__name__}-{half.dtype}")
+def test_numbers_of_numpy_are_taken_as_pythons(half: Any) -> None:
+    logits = torch.zeros(3)
+    for estimator in (hg.GumbelSoftmax, hg.ReinMax, hg.GumbelRao):
+        assert repr(estimator(half)) == repr(estimator(0.5))
+    for schedule in (hg.schedules.Constant(half), hg.schedules.Exponential(initial=half)):
+        assert type(schedule(0)) is float
+    for relaxed in (hg.Concrete, hg.BinaryConcrete, hg.HardConcrete):
+        assert relaxed(half, logits=logits).temperature == 0.5
+    assert hg.REBAR(half).temperature.item() == pytest.approx(0.5)
+    assert hg.Bernoulli(probs=half).mean == hg.Bernoulli(probs=0.5).mean == 0.5
+    for draw in (hg.gumbel_softmax, hg.binary_concrete):
+        seeds = (torch.Generator().manual_seed(0), torch.Generator().manual_seed(0))
+        ours = draw(logits, half, generator=seeds[0])
+        assert torch.equal(ours, draw(logits, 0.5, generator=seeds[1]))
+    assert hg.m_hot(logits, 2, half).shape == (3,)
+    assert hg.PerturbedMAP(scale=half).scale == 0.5
+
+
+@pytest.mark.parametrize("two", [np.int64(2), np.int32(2), np.array(2)], ids=repr)
+def test_whole_numbers_of_numpy_are_taken_as_pythons(two: Any) -> None:
+    q = hg.Bernoulli(logits=torch.zeros(2, 3)).to_event(two)
+    assert q.event_shape == (2, 3)
+    assert type(hg.KSubset(torch.zeros(3), two).k) is int
+    assert hg.m_hot(torch.zeros(3), two, hard=True).sum() == 2
+    assert type(hg.Exact(budget=two).budget) is int
+    value = hg.expectation(lambda z: z.sum((-1, -2)), q, hg.ScoreFunction(), num_samples=two)
+    assert value.shape == ()
+    assert hg.importance_bound(lambda z: z.sum((-1, -2)), q, hg.VIMCO(), two).shape == ()
+    soft = hg.Concrete(0.5, logits=torch.zeros(3))
+    assert hg.monte_carlo_kl(soft, soft, num_samples=two) == 0
+
+
+def test_whole_probs_are_taken_where_torch_takes_them() -> None:
+    for probs in (torch.tensor([0, 1]), torch.tensor([False, True])):
+        for ours in (hg.Bernoulli(probs=probs), hg.OneHotCategorical(probs=probs)):
+            assert ours.sample().tolist() == [0.0, 1.0]
+            assert ours.mean.dtype == torch.get_default_dtype()
+    for number in (0, 1):
+        assert torch.equal(hg.Bernoulli(number).mean, td.Bernoulli(number).mean)
+    assert hg.Bernoulli(logits=0).mean == 0.5
+
+
+@pytest.mark.parametrize(
+    ("make", "states"),
+    [
+        (lambda: hg.Bernoulli(logits=torch.zeros(20_000)).to_event(1), "10^6021"),
+        (lambda: hg.KSubset(torch.zeros(10**6), 5 * 10**5), "10^301027"),
+        (lambda: hg.Joint(a=hg.Bernoulli(logits=torch.zeros(20_000)).to_event(1)), "10^6021"),
+    ],
+)
+def test_more_states_than_python_writes_out(make: Any, states: str) -> None:
+    """Python refuses to print a whole number of more than 4,300 digits."""
+    q = make()
+    for ask in (q.enumerate_support, lambda: hg.expectation(lambda z: z, q, hg.Exact())):
+        with pytest.raises(
+            ValueError, match=f"has about {re.escape(states)} states, more than the"
+        ):
+            ask()
+
+
+def test_a_list_of_states_may_not_fill_the_memory() -> None:
+    message = r"50,000 states, a list of which takes 9\.3 GiB, more than the 1 GiB allowed"
+    for q in (hg.OneHotCategorical(logits=torch.zeros(50_000)), hg.KSubset(torch.zeros(50_000), 1)):
+        with pytest.raises(ValueError, match=message):
+            q.enumerate_support()

@@ -223,3 +223,36 @@ def test_samples_are_reproducible_and_sample_has_no_gradient() -> None:
     assert torch.equal(first, again)
     assert first.requires_grad
     assert not p.sample((2,)).requires_grad
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("temperature", [3.0, 10.0, 30.0])
+def test_gradients_just_above_underflow_are_finite(
+    temperature: float, dtype: torch.dtype, generator: Generator
+) -> None:
+    """log z is read with the slope 1 / z, which overflows before z itself underflows."""
+    edge = math.log(torch.finfo(dtype).tiny)
+    spread = temperature * torch.linspace(edge, edge + 3, 500, dtype=torch.float64)
+    logits = torch.stack([torch.zeros(500), spread], -1).to(dtype).requires_grad_()
+    categories = hg.Concrete(temperature, logits=logits)
+    bits = hg.BinaryConcrete(temperature, logits=logits[:, 1] - logits[:, 0])
+    for p in (categories, bits):
+        sample = p.rsample_with_twin(generator=generator)
+        found, exact = (
+            torch.autograd.grad(p.log_prob(z).sum(), logits, retain_graph=True)[0]
+            for z in (sample.value, sample)
+        )
+        assert found.isfinite().all()
+        # where the slope is representable, it is right
+        value = sample.value if sample.value.ndim == 1 else sample.value[:, 1]
+        clear = value.double() > 4 * (temperature + 1) / torch.finfo(dtype).max
+        clear &= value > torch.finfo(dtype).tiny
+        tolerance = 4 * torch.finfo(dtype).eps * (temperature + 1)
+        torch.testing.assert_close(found[clear], exact[clear], rtol=0, atol=tolerance)
+    # mutant: the logarithm's own slope
+    z = torch.tensor([0.0, temperature * edge + 1]).div(temperature).softmax(-1).to(dtype)
+    z = z.clamp(min=torch.finfo(dtype).tiny).requires_grad_()
+    (slope,) = torch.autograd.grad(
+        (10 * z.to(torch.promote_types(dtype, torch.float32)).log()).sum(), z
+    )
+    assert not slope.isfinite().all()

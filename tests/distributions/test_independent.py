@@ -2,6 +2,8 @@
 
 import itertools
 import math
+import re
+from typing import Any
 
 import pytest
 import torch
@@ -141,9 +143,43 @@ def test_kl_between_joint_laws(family: str, ndims: int, generator: Generator) ->
     assert not torch.allclose(td.kl_divergence(q, p), expected)  # mutant: the other direction
 
 
-def test_more_event_dimensions_than_there_are() -> None:
-    with pytest.raises(ValueError, match="reinterpreted_batch_ndims"):
-        hg.Bernoulli(logits=torch.zeros(3)).to_event(2)
+@pytest.mark.parametrize("ndims", [-1, 3, 1.0, True, None, "1"])
+def test_a_number_of_dimensions_that_is_none(ndims: Any) -> None:
+    q = hg.Bernoulli(logits=torch.zeros(2, 3))
+    message = "take a number of dimensions from 0 to 2, those of the batch (2, 3); got"
+    makes = (
+        q.to_event,
+        hg.Joint(z=q).to_event,
+        lambda n: hg.Independent(q, n),
+        q.to_event(0).to_event,
+    )
+    for make in makes:
+        with pytest.raises(ValueError, match=re.escape(message)):
+            make(ndims)
+    # a dimension can't be taken out of an event again
+    with pytest.raises(ValueError, match="got -1"):
+        q.to_event(1).to_event(-1)
+
+
+def test_a_distribution_of_torchs_inside_is_this_librarys(generator: Generator) -> None:
+    logits = torch.randn(2, 3, generator=generator)
+    q = hg.Independent(td.Bernoulli(logits=logits), 1)
+    assert type(q.law) is hg.Bernoulli
+    assert q.sample((4,), generator=generator).shape == (4, 2, 3)
+    value = hg.expectation(lambda z: z.sum(-1), q, hg.Exact())
+    torch.testing.assert_close(value, logits.sigmoid().sum(-1))
+
+
+def test_any_other_inside_draws_as_it_does() -> None:
+    q = hg.Independent(td.Normal(torch.zeros(2, 3), 1.0), 1)
+    assert q.sample((4,)).shape == (4, 2, 3)
+    with pytest.raises(ValueError, match="Normal draws from torch's global generator alone"):
+        q.sample((4,), generator=Generator())
+
+
+def test_only_a_distribution_has_parts() -> None:
+    with pytest.raises(ValueError, match="base_distribution must be a distribution, got a tensor"):
+        hg.Independent(torch.zeros(3), 1)  # type: ignore[arg-type]
 
 
 def test_joint_entropy_of_uniform_bits() -> None:

@@ -118,7 +118,7 @@ def test_states_are_all_combinations_once(q: hg.Joint, parts: dict[str, Any]) ->
 def test_states_beyond_the_budget(parts: dict[str, Any]) -> None:
     q = hg.Joint(bits=parts["bits"], kinds=parts["kinds"])
     assert len(q.enumerate_support(budget=36)["bits"]) == 36
-    message = "support of the joint law of bits, kinds has 36 states, more than the budget of 35"
+    message = "support of a Joint of bits, kinds has 36 states, more than the budget of 35"
     with pytest.raises(ValueError, match=message):
         q.enumerate_support(budget=35)
     # or of a part alone, before anything is listed
@@ -249,7 +249,7 @@ def test_divergence_is_the_sum_over_the_unknowns(generator: Generator) -> None:
 
 
 def test_divergence_of_other_names_is_refused(q: hg.Joint) -> None:
-    with pytest.raises(ValueError, match=re.escape("the same names, got ['bit'] and ['bits']")):
+    with pytest.raises(ValueError, match=re.escape("the same names, got bit and bits")):
         kl_divergence(hg.Joint(bit=q["bit"]), hg.Joint(bits=q["bits"]))
 
 
@@ -292,14 +292,14 @@ def test_a_joint_has_an_event_for_each_unknown(independent: Any) -> None:
         hg.expectation(lambda z: z["bit"].sum(-1), q, hg.StraightThrough())
 
 
-NAMES = "takes a dict with the names ['bit', 'kind'], got "
+NAMES = "takes a dict with the names 'bit', 'kind'; got "
 
 
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"bit": torch.zeros(4)}, NAMES + "['bit']."),
-        ({"bit": 0, "kind": 0, "more": 0}, NAMES + "['bit', 'kind', 'more']."),
+        ({"bit": torch.zeros(4)}, NAMES + "a dict without 'kind'."),
+        ({"bit": 0, "kind": 0, "more": 0}, NAMES + "a dict with 'more' too."),
         (torch.zeros(4), NAMES + "Tensor."),
     ],
     ids=["too few", "too many", "a tensor"],
@@ -321,3 +321,33 @@ def test_values_that_differ_in_samples_are_not_broadcast() -> None:
 def test_an_unknown_name() -> None:
     with pytest.raises(KeyError, match="kept"):
         hg.Joint(bit=BIT)["kept"]
+
+
+MANY = {f"unknown_{i}": hg.Bernoulli(logits=torch.zeros(4)) for i in range(300)}
+ODD = {"odd": hg.Bernoulli(logits=torch.zeros(4).double())}
+
+
+@pytest.mark.parametrize(
+    ("ask", "message"),
+    [
+        (lambda q: q.log_prob({}), "a dict without 'unknown_0', 'unknown_1', "),
+        (lambda q: q.log_prob(MANY | {"odd": 1}), "a dict with 'odd' too."),
+        (lambda q: q.log_prob(dict.fromkeys(MANY, torch.zeros(4)) | LONGER), "293 more have (4,)"),
+        (lambda q: q.enumerate_support(), "a Joint of unknown_0, unknown_1, "),
+        (lambda q: kl_divergence(q, hg.Joint(**MANY, more=BIT)), "and 295 more"),
+        (lambda q: hg.Joint(**MANY, **ODD), "odd has torch.float64"),
+        (lambda q: hg.expectation(lambda z: z["unknown_0"][0], q, hg.DisARM()), "and 294 more;"),
+        (lambda q: hg.Joint(**MANY, inner=q), "'inner' is a Joint itself."),
+    ],
+)
+def test_messages_about_many_unknowns_are_short(ask: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)) as refusal:
+        ask(hg.Joint(**MANY))
+    assert len(str(refusal.value)) < 600
+
+
+def test_so_is_what_stands_for_them() -> None:
+    assert repr(hg.Joint(**MANY)).endswith("unknown_5=Bernoulli(), and 294 more)")
+
+
+LONGER = {"unknown_7": torch.zeros(2, 4)}

@@ -1,6 +1,7 @@
 """Divergences: against torch's, against sums and quadrature, at masks and certain bits."""
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -280,3 +281,58 @@ def test_monte_carlo_kl_refuses_other_laws() -> None:
         hg.monte_carlo_kl(concrete, hg.BinaryConcrete(0.5, logits=torch.zeros(2)))
     with pytest.raises(ValueError, match="num_samples must be an integer of at least 1, got 0"):
         hg.monte_carlo_kl(concrete, concrete, num_samples=0)
+
+
+def categories(*shape: int) -> hg.OneHotCategorical:
+    return hg.OneHotCategorical(logits=torch.zeros(shape))
+
+
+def bits(*shape: int) -> hg.Bernoulli:
+    return hg.Bernoulli(logits=torch.zeros(shape))
+
+
+@pytest.mark.parametrize(
+    ("p", "q"),
+    [
+        (categories(3), categories(4)),
+        (categories(2, 3), categories(5, 3)),
+        (categories(3), td.OneHotCategorical(logits=torch.zeros(4))),
+        (td.OneHotCategorical(logits=torch.zeros(4)), categories(3)),
+        (bits(3), bits(4)),
+        (td.Bernoulli(logits=torch.zeros(4)), bits(3)),
+        (hg.KSubset(torch.zeros(2, 3), 1), hg.KSubset(torch.zeros(4, 3), 1)),
+        (bits(2, 3).to_event(1), bits(2, 4).to_event(1)),
+        (bits(2, 3).to_event(1), bits(2, 3).to_event(2)),
+        (bits(2, 3).to_event(1), td.Independent(td.Bernoulli(logits=torch.zeros(5, 3)), 1)),
+        (hg.Joint(a=bits(3)), hg.Joint(a=bits(4))),
+    ],
+    ids=repr,
+)
+def test_shapes_that_do_not_fit_are_told(p: Any, q: Any) -> None:
+    with pytest.raises(ValueError, match=r"needs the same event shape, and batch shapes that broa"):
+        kl_divergence(p, q)
+
+
+def test_monte_carlo_kl_tells_shapes_that_do_not_fit() -> None:
+    p, q = (hg.Concrete(0.5, logits=torch.zeros(n)) for n in (3, 4))
+    with pytest.raises(ValueError, match=r"got Concrete of batch \(\) and event \(3,\), and Concr"):
+        hg.monte_carlo_kl(p, q)
+
+
+def test_batches_that_broadcast_are_taken(generator: Generator) -> None:
+    logits = torch.randn(5, 2, 3, generator=generator)
+    p, q = hg.Bernoulli(logits=logits), hg.Bernoulli(logits=logits[0, 0])
+    once, twice = p.to_event(1).to_event(1), td.Independent(td.Independent(p, 1), 1)
+    expected = kl_divergence(p, q).sum((-1, -2))
+    wide = q.expand((2, 3)).to_event(2)
+    for joint in (once, twice):
+        torch.testing.assert_close(kl_divergence(joint, wide), expected)
+        torch.testing.assert_close(kl_divergence(wide, joint), kl_divergence(q, p).sum((-1, -2)))
+
+
+@pytest.mark.parametrize("events", [0, 1])
+@pytest.mark.parametrize("relaxed", [hg.Concrete, hg.BinaryConcrete])
+def test_relaxed_distributions_have_none_in_closed_form(relaxed: Any, events: int) -> None:
+    p = relaxed(0.5, logits=torch.zeros(2, 3)).to_event(events)
+    with pytest.raises(NotImplementedError, match=r"no KL divergence in closed form. Use monte_ca"):
+        kl_divergence(p, p)

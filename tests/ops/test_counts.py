@@ -66,7 +66,7 @@ def test_the_log_normaliser_is_the_counts_log_probability(n: int, generator: Gen
         # the same bits with another constant: e^(k shift) prod (1 + e^s) / (1 + e^(s + shift))
         tilted = (scores + shift).sigmoid()
         log_ratio = k * shift.squeeze(1) + ((1 - tilted) / (1 - scores.sigmoid())).log().sum(1)
-        log_prob, _ = hg.ops.k_of_n.log_prob_and_marginals(scores + shift, k, levels)
+        log_prob, *_ = hg.ops.k_of_n.log_prob_and_marginals(scores + shift, k, levels)
         torch.testing.assert_close(log_prob, law[k].log() + log_ratio)
 
 
@@ -99,6 +99,21 @@ def test_the_tilt_makes_k_no_rare_count(shape: str, generator: Generator) -> Non
                 spent = torch.where(tilted > 0, tilted, 0.0) + torch.log1p((-tilted.abs()).exp())
                 log_prob = log_space(tilted, k)[:, k] - spent.sum(-1)
                 assert log_prob.min() > -45
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_the_tilt_needs_few_steps_where_no_value_is_seen(shape: str, generator: Generator) -> None:
+    """As in a compiled graph: with masks, soft masks and one score beyond all others too."""
+    for n in (2, 30, 1000):
+        for scale in (0.0, 3.0, 1000.0):
+            scores = (scale * SHAPES[shape](n, generator)).double()
+            scores[0, ::3], scores[-1, ::4], scores[1, 1::3] = 1e9, -1e9, -torch.inf
+            # by vmap, which sees none
+            for k in {0, 1, n // 3, n - 1}:
+                constant = torch.func.vmap(lambda x, k=k: tilt(x.unsqueeze(1), k)[0], 1)(scores)
+                p = (scores + constant).sigmoid()
+                excess, variance = p.sum(0) - k, (p * (1 - p)).sum(0)
+                assert (excess.abs() <= (variance / 2).clamp(min=0.6)).all()
 
 
 def test_a_tilt_of_a_few_deviations_is_not_enough() -> None:

@@ -163,6 +163,18 @@ def test_extreme_words_give_finite_noise(
         assert noise.abs().max() < 1.5 * bits
 
 
+def test_the_lower_tail_of_gumbel_noise_ends_where_it_says(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for dtype, lowest in ((torch.float32, -2.812), (torch.float64, -3.605)):
+        top = 2 ** (torch.finfo(dtype).bits - 1)
+        patch_bits(monkeypatch, lambda _: words(-top, top - 1, dtype=dtype), 0.5)  # noqa: B023
+        noise = ops.draw_gumbel((2,), dtype=dtype)
+        assert bool(((noise > lowest) & (noise < lowest + 0.002)).all())
+    # the probability that is left out
+    assert math.exp(-math.exp(2.812)) == pytest.approx(6e-8, rel=0.05)
+
+
 @pytest.mark.parametrize("draw", DRAWS)
 def test_generator_decides_everything(draw: Callable[..., Tensor]) -> None:
     before = torch.get_rng_state()

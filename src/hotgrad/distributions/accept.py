@@ -2,11 +2,10 @@
 
 from typing import Any
 
+import torch
 from torch import distributions as td
 
-from hotgrad.distributions import base
-from hotgrad.distributions.bernoulli import Bernoulli
-from hotgrad.distributions.categorical import OneHotCategorical
+from hotgrad.distributions import copies
 from hotgrad.distributions.flattened import Flattened
 from hotgrad.distributions.independent import Independent
 
@@ -29,16 +28,13 @@ def as_law(q: Any) -> Any:
             "q is Independent of a Joint, whose unknowns have an event each. Use the Joint's own "
             "to_event(ndims)."
         )
-    if type(q) is td.Independent:
+    # Pyro's is a class of its own, which draws and scores as torch's does
+    cls = type(q)
+    alike = cls.sample is td.Independent.sample and cls.log_prob is td.Independent.log_prob
+    if isinstance(q, td.Independent) and alike:
         inner = as_law(q.base_dist)
         return Independent(inner, q.reinterpreted_batch_ndims, validate_args=inner._validate_args)
-    for theirs, ours in (
-        (td.OneHotCategorical, OneHotCategorical),
-        (td.Bernoulli, Bernoulli),
-    ):
-        # a class that draws in its own way is a law of its own
-        if isinstance(q, theirs) and type(q).sample is theirs.sample:
-            return ours(**base.parameter_of(q), validate_args=q._validate_args)
+    q = copies.counterpart(q)
     _refuse_other_laws(getattr(q, "law", q))
     return q
 
@@ -63,4 +59,13 @@ def _refuse_other_laws(law: Any) -> None:
         raise ValueError(
             f"q is {name}. Of torch's laws, expectation takes OneHotCategorical, Bernoulli and "
             "Independent of them."
+        )
+    cls: Any = type(law)
+    # the compiler, which can't read a signature, meets what was accepted before
+    if torch.compiler.is_compiling() or cls.sample is td.Distribution.sample:
+        return
+    if not copies.takes_generator(cls):
+        raise ValueError(
+            f"q is {name}, whose sample takes no generator. Give it one: "
+            "sample(self, sample_shape=(), *, generator=None)."
         )

@@ -31,22 +31,17 @@ Estimators name the methods they need, so a new law is served by every estimator
 allow.
 """
 
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from hotgrad.ops import checks
-
-D = TypeVar("D", bound=Distribution)
+from hotgrad.distributions.formulas import NoFormula
+from hotgrad.ops import checks, parameters
 
 MAX_STATES = 2**20
 """The most states that `enumerate_support` lists unless told otherwise."""
-
-
-PLAIN = 100.0
-"""Beyond logits of this size a float32 probability is 0 or 1."""
 
 
 class RelaxedSample(NamedTuple):
@@ -98,6 +93,9 @@ class RsampleMixin:
 class TwinMixin(RsampleMixin):
     """`rsample` of a relaxed law: the value of the pair that `rsample_with_twin` draws."""
 
+    # torch's go through the distribution inside, which has none and doesn't say so
+    cdf, icdf = NoFormula.cdf, NoFormula.icdf
+
     def rsample(
         self, sample_shape: Any = (), *, generator: torch.Generator | None = None
     ) -> Tensor:
@@ -137,28 +135,34 @@ def resolve_validation(validate_args: bool | None) -> bool:
 
     The first `torch.compile` in a process turns torch's default off for good.
     """
+    if validate_args is not None:
+        checks.check_flag(validate_args, "validate_args")
     default: bool = Distribution._validate_args
     return default if validate_args is None else validate_args
 
 
-def copy_validation(source: Distribution, copy: D) -> D:
-    """Give a copy the source's setting; its values were checked when the source was made."""
-    copy._validate_args = source._validate_args
-    return copy
+def described(distribution: Distribution, **made_of: Any) -> str:
+    """What repr says: the class and what it is made of, a tensor by its shape, as torch does."""
+    shown = {
+        name: value.shape if isinstance(value, Tensor) and value.numel() > 1 else value
+        for name, value in made_of.items()
+    }
+    inside = ", ".join(f"{name}: {value}" for name, value in shown.items())
+    return f"{type(distribution).__name__}({inside})"
 
 
 def as_category_logits(probs: Tensor | None, logits: Tensor | None, *, validate: bool) -> Tensor:
     """Checked logits of categories from either parameter, log 0 being -inf."""
     _exactly_one(probs, logits)
     if logits is None:
-        probs = _as_tensor(probs)
-        checks.check_parameter(probs, "probs", event_dims=1)
+        probs = _as_probs(probs)
+        parameters.check_parameter(probs, "probs", event_dims=1)
         if validate and checks.values_readable(probs):
-            checks.check_probs(probs, sum_to_one=True)
+            parameters.check_probs(probs, sum_to_one=True)
         return _log_of_probs(probs)
-    checks.check_parameter(logits, "logits", event_dims=1)
+    parameters.check_parameter(logits, "logits", event_dims=1)
     if validate and checks.values_readable(logits):
-        checks.check_categorical_logits(logits)
+        parameters.check_categorical_logits(logits)
     return logits
 
 
@@ -166,15 +170,15 @@ def as_bit_logits(probs: Tensor | None, logits: Tensor | None, *, validate: bool
     """Checked log-odds of bits from either parameter; certain bits have +-inf."""
     _exactly_one(probs, logits)
     if logits is None:
-        probs = _as_tensor(probs)
-        checks.check_parameter(probs, "probs", event_dims=0)
+        probs = _as_probs(probs)
+        parameters.check_parameter(probs, "probs", event_dims=0)
         if validate and checks.values_readable(probs):
-            checks.check_probs(probs, sum_to_one=False)
+            parameters.check_probs(probs, sum_to_one=False)
         return _log_of_probs(probs) - _log_of_probs(1 - probs)
     logits = _as_tensor(logits)
-    checks.check_parameter(logits, "logits", event_dims=0)
+    parameters.check_parameter(logits, "logits", event_dims=0)
     if validate and checks.values_readable(logits):
-        checks.check_bit_logits(logits)
+        parameters.check_bit_logits(logits)
     return logits
 
 
@@ -184,9 +188,31 @@ def _exactly_one(probs: Tensor | None, logits: Tensor | None) -> None:
         raise ValueError(f"Give exactly one of probs and logits; got {given}.")
 
 
-def _as_tensor(value: Any) -> Tensor:
-    """torch's laws take a Python float for a scalar parameter."""
-    return torch.tensor(value) if isinstance(value, float) else value
+def _as_tensor(value: Any) -> Any:
+    """A number, which torch takes for a scalar parameter, as a tensor; others as they are."""
+    value = checks.plain_number(value)
+    return torch.tensor(float(value)) if isinstance(value, (int, float)) else value
+
+
+def as_real(value: Any, name: str) -> Tensor:
+    """A parameter that is any real number, or a tensor of such.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    real = value if isinstance(value, bool) else _as_tensor(value)
+    if not isinstance(real, Tensor) or not real.is_floating_point():
+        raise ValueError(
+            f"{name} must be a number or a floating point tensor, got {checks.shown(value)}."
+        )
+    return real
+
+
+def _as_probs(value: Any) -> Any:
+    """Whole numbers, which torch takes for certain outcomes, as floats."""
+    value = _as_tensor(value)
+    whole = isinstance(value, Tensor) and not (value.is_floating_point() or value.is_complex())
+    return value.to(torch.get_default_dtype()) if whole else value
 
 
 def _log_of_probs(probs: Tensor) -> Tensor:
@@ -195,32 +221,20 @@ def _log_of_probs(probs: Tensor) -> Tensor:
     return torch.where(possible, torch.where(possible, probs, 1.0).log(), -torch.inf)
 
 
+def check_temperature_fits(temperature: Tensor, logits: Tensor) -> None:
+    """Refuse a temperature that doesn't broadcast against the logits."""
+    if not checks.broadcasts(temperature.shape, logits.shape):
+        raise ValueError(
+            "temperature must be a number, or a tensor that broadcasts against the logits; got one "
+            f"of shape {tuple(temperature.shape)} for logits of shape {tuple(logits.shape)}."
+        )
+
+
 def parameter_of(law: Any) -> dict[str, Tensor]:
     """The parameter that torch's law was made with; it derives the other one, and clamps it."""
     holder = getattr(law, "_categorical", law)
     given_probs = holder.__dict__.get("probs") is holder._param
     return {"probs": holder.probs} if given_probs else {"logits": holder.logits}
-
-
-def check_budget(states: int, budget: int, what: str) -> None:
-    """Refuse to list a support that is too large."""
-    if states > budget:
-        raise ValueError(
-            f"The support of {what} has {states:,} states, more than the budget of {budget:,}. "
-            "Raise the budget, make the event smaller, or use an estimator that samples."
-        )
-
-
-def plain(logits: Tensor) -> bool:
-    """Whether no state is ruled out or nearly so, where that is seen without waiting for a device.
-
-    Then the short formulas hold to the last digits; they spare a training step its masks.
-    """
-    seen = logits.device.type == "cpu" and checks.values_readable(logits)
-    if not seen or logits.element_size() < 4 or logits.numel() == 0:
-        return False
-    low, high = torch.aminmax(logits.detach())
-    return low.item() > -PLAIN and high.item() < PLAIN
 
 
 def times_log(weight: Tensor, log_term: Tensor) -> Tensor:

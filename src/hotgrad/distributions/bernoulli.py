@@ -1,6 +1,6 @@
 """Independent bits, reached by adding logistic noise to their log-odds and looking at the sign."""
 
-from typing import Any
+from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
@@ -9,12 +9,14 @@ from torch.distributions import Bernoulli as TorchBernoulli
 from torch.distributions import Distribution
 
 from hotgrad import ops
-from hotgrad.distributions import base
+from hotgrad.distributions import base, copies
+from hotgrad.distributions.budget import check_budget, spread
+from hotgrad.distributions.formulas import NoFormula
 from hotgrad.distributions.independent import EventMixin
 from hotgrad.ops import checks
 
 
-class Bernoulli(EventMixin, base.OutcomeMixin, TorchBernoulli):
+class Bernoulli(EventMixin, base.OutcomeMixin, TorchBernoulli, NoFormula):
     r"""A bit: $P(z = 1) = \sigma(\mathrm{logits})$.
 
     torch's `Bernoulli` with a generator, gradients that stay finite at certain bits (logits of
@@ -50,12 +52,17 @@ class Bernoulli(EventMixin, base.OutcomeMixin, TorchBernoulli):
         Distribution.__init__(self, self.logits.shape, validate_args=False)
         self._validate_args = validate
 
-    def expand(self, batch_shape: Any, _instance: Any = None) -> "Bernoulli":
-        return self.with_logits(self.logits.expand(batch_shape))
+    def expand(self, batch_shape: Any, _instance: Any = None) -> Self:
+        return self.with_logits(self.logits.expand(self._expanded(batch_shape)))
 
-    def with_logits(self, logits: Tensor) -> "Bernoulli":
+    def with_logits(self, logits: Tensor) -> Self:
         """Bits of other log-odds, of any batch shape."""
-        return base.copy_validation(self, Bernoulli(logits=logits, validate_args=False))
+        return copies.like(self, Bernoulli(logits=logits, validate_args=False))
+
+    @property
+    def probs(self) -> Tensor:
+        """P(z = 1), which torch's class would keep from before its logits changed."""
+        return self.mean
 
     @property
     def mean(self) -> Tensor:
@@ -73,21 +80,27 @@ class Bernoulli(EventMixin, base.OutcomeMixin, TorchBernoulli):
 
     def log_prob(self, value: Tensor) -> Tensor:
         """log p(value); linear in the value, so f may use it at a straight-through sample."""
+        checks.check_value(value)
         if self._validate_args and checks.values_readable(value):
             self._validate_sample(value)
-        one, zero = F.logsigmoid(self.logits), F.logsigmoid(-self.logits)
-        if base.plain(self.logits):
-            return value * one + (1 - value) * zero
-        return base.times_log(value, one) + base.times_log(1 - value, zero)
+        dtype = torch.promote_types(value.dtype, self.logits.dtype)
+        odds = ops.widened(self.logits)
+        one, zero = F.logsigmoid(odds), F.logsigmoid(-odds)
+        if ops.plain(odds):
+            return (value * one + (1 - value) * zero).to(dtype)
+        return (base.times_log(value, one) + base.times_log(1 - value, zero)).to(dtype)
 
     def entropy(self) -> Tensor:
         """In nats, 0 for a certain bit."""
-        one, zero = self.logits, -self.logits
-        if base.plain(self.logits):
-            return -one.sigmoid() * F.logsigmoid(one) - zero.sigmoid() * F.logsigmoid(zero)
-        return -base.times_log(one.sigmoid(), F.logsigmoid(one)) - base.times_log(
-            zero.sigmoid(), F.logsigmoid(zero)
-        )
+        one = ops.widened(self.logits)
+        zero = -one
+        if ops.plain(one):
+            nats = -one.sigmoid() * F.logsigmoid(one) - zero.sigmoid() * F.logsigmoid(zero)
+        else:
+            nats = -base.times_log(one.sigmoid(), F.logsigmoid(one)) - base.times_log(
+                zero.sigmoid(), F.logsigmoid(zero)
+            )
+        return nats.to(self.logits.dtype)
 
     def enumerate_support(self, expand: bool = True, *, budget: int = base.MAX_STATES) -> Tensor:
         """0 and 1, `(2, *batch_shape)`, or `(2, 1, ..)` without `expand`.
@@ -95,17 +108,17 @@ class Bernoulli(EventMixin, base.OutcomeMixin, TorchBernoulli):
         Raises:
             ValueError: more states than the budget.
         """
-        base.check_budget(2, budget, "Bernoulli")
+        check_budget(2, budget, "Bernoulli")
         bits = torch.arange(2, dtype=self.logits.dtype, device=self.logits.device)
         bits = bits.view((2,) + (1,) * len(self.batch_shape))
-        return bits.expand((2, *self.batch_shape)) if expand else bits
+        return spread(bits, self, expand)
 
     def draw_noise(
         self, sample_shape: Any = (), *, generator: torch.Generator | None = None
     ) -> Tensor:
         """Logistic noise of shape `sample_shape + batch_shape`."""
         return ops.draw_logistic(
-            self._extended_shape(torch.Size(sample_shape)),
+            self._extended_shape(sample_shape),
             dtype=self.logits.dtype,
             device=self.logits.device,
             generator=generator,
@@ -158,3 +171,6 @@ class Bernoulli(EventMixin, base.OutcomeMixin, TorchBernoulli):
     def tangent(self, point: Tensor) -> Tensor:
         """A tensor whose gradient is the mean's, taken at the law with mean `point`."""
         return ops.bernoulli_tangent(self.logits, point)
+
+
+copies.COUNTERPARTS[TorchBernoulli] = Bernoulli

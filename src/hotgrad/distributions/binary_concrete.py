@@ -4,7 +4,7 @@ The sample is drawn together with its logit and scored by it; the sample itself 
 long before.
 """
 
-from typing import Any
+from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
@@ -12,12 +12,13 @@ from torch import Tensor
 from torch.distributions import RelaxedBernoulli
 
 from hotgrad import ops
-from hotgrad.distributions import base
+from hotgrad.distributions import base, copies
+from hotgrad.distributions.formulas import NoFormula
 from hotgrad.distributions.independent import EventMixin
 from hotgrad.ops import checks
 
 
-class BinaryConcrete(EventMixin, base.TwinMixin, RelaxedBernoulli):
+class BinaryConcrete(EventMixin, base.TwinMixin, RelaxedBernoulli, NoFormula):
     r"""Relaxed bits: $z = \sigma(y)$, $y = (a + l) / \tau$, $a$ the logits, $l$ logistic noise.
 
     $$\log p(z) = \log \tau + (a - \tau y) - 2\,\mathrm{softplus}(a - \tau y)
@@ -53,7 +54,7 @@ class BinaryConcrete(EventMixin, base.TwinMixin, RelaxedBernoulli):
         validate_args: bool | None = None,
     ) -> None:
         validate = base.resolve_validation(validate_args)
-        checks.check_temperature(temperature)
+        temperature = checks.check_temperature(temperature)
         scores = base.as_bit_logits(probs, logits, validate=validate)
         if validate and checks.values_readable(scores) and not bool(scores.isfinite().all()):
             raise ValueError(
@@ -63,22 +64,31 @@ class BinaryConcrete(EventMixin, base.TwinMixin, RelaxedBernoulli):
         tau = torch.as_tensor(
             temperature, dtype=ops.noise.noise_dtype(scores.dtype), device=scores.device
         )
+        base.check_temperature_fits(tau, scores)
         scores = scores.expand(torch.broadcast_shapes(scores.shape, tau.shape))
         super().__init__(tau, logits=scores, validate_args=False)
         self._validate_args = validate
 
-    def expand(self, batch_shape: Any, _instance: Any = None) -> "BinaryConcrete":
-        tau = self.temperature
-        tau = tau.expand(batch_shape) if tau.ndim else tau
-        scores = self.logits.expand(batch_shape)
-        return base.copy_validation(self, BinaryConcrete(tau, logits=scores, validate_args=False))
+    def __repr__(self) -> str:
+        return base.described(self, temperature=self.temperature, logits=self.logits)
+
+    @property
+    def probs(self) -> Tensor:
+        """P(a sample rounds to 1); torch's class would keep it from before its logits changed."""
+        return self.logits.sigmoid()
+
+    def expand(self, batch_shape: Any, _instance: Any = None) -> Self:
+        shape, tau = self._expanded(batch_shape), self.temperature
+        tau = tau.expand(shape) if tau.ndim else tau
+        scores = self.logits.expand(shape)
+        return copies.like(self, BinaryConcrete(tau, logits=scores, validate_args=False))
 
     def rsample_with_twin(
         self, sample_shape: Any = (), *, generator: torch.Generator | None = None
     ) -> base.RelaxedSample:
         """A sample and its logit, both with a gradient to logits and temperature."""
         noise = ops.draw_logistic(
-            self._extended_shape(torch.Size(sample_shape)),
+            self._extended_shape(sample_shape),
             dtype=self.logits.dtype,
             device=self.logits.device,
             generator=generator,
@@ -95,10 +105,12 @@ class BinaryConcrete(EventMixin, base.TwinMixin, RelaxedBernoulli):
         if isinstance(value, base.RelaxedSample):
             logit = value.twin
         else:
+            checks.check_value(value, batch_shape=self.batch_shape)
             if self._validate_args and checks.values_readable(value):
                 check_unit_interval(value)
+            value = value if value.is_floating_point() else value.to(self.logits.dtype)
             info = torch.finfo(value.dtype)
-            inside = value.clamp(min=info.tiny, max=1 - info.eps / 2).to(self.temperature.dtype)
+            inside = ops.saturating(value.clamp(min=info.tiny, max=1 - info.eps / 2))
             logit = inside.log() - torch.log1p(-inside)
         return self.log_prob_of_twin(logit) - F.logsigmoid(logit) - F.logsigmoid(-logit)
 

@@ -1,7 +1,6 @@
 """One of K as a one-hot vector, reached by the argmax of the logits with Gumbel noise added."""
 
-from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -9,12 +8,14 @@ from torch.distributions import Categorical, Distribution
 from torch.distributions import OneHotCategorical as TorchOneHotCategorical
 
 from hotgrad import ops
-from hotgrad.distributions import base
+from hotgrad.distributions import base, copies
+from hotgrad.distributions.budget import check_budget, spread
+from hotgrad.distributions.formulas import NoFormula
 from hotgrad.distributions.independent import EventMixin
 from hotgrad.ops import checks
 
 
-class OneHotCategorical(EventMixin, base.OutcomeMixin, TorchOneHotCategorical):
+class OneHotCategorical(EventMixin, base.OutcomeMixin, TorchOneHotCategorical, NoFormula):
     r"""One of K: $P(z = e_k) \propto \exp(\mathrm{logits}_k)$.
 
     torch's `OneHotCategorical` with a generator, masks (logits of -inf, or probs of 0, with finite
@@ -55,27 +56,35 @@ class OneHotCategorical(EventMixin, base.OutcomeMixin, TorchOneHotCategorical):
         )
         self._validate_args = validate
 
-    @cached_property
+    @property
     def _categorical(self) -> Categorical:  # type: ignore[override]  # torch's is an attribute
         """The integer law that torch's own code (its KL with torch's laws, say) asks for."""
         return Categorical(logits=self._scores, validate_args=False)
 
-    def expand(self, batch_shape: Any, _instance: Any = None) -> "OneHotCategorical":
-        return self.with_logits(self._scores.expand(torch.Size(batch_shape) + self.event_shape))
+    def __repr__(self) -> str:
+        return base.described(self, logits=self._scores)
 
-    def with_logits(self, logits: Tensor) -> "OneHotCategorical":
+    def expand(self, batch_shape: Any, _instance: Any = None) -> Self:
+        return self.with_logits(self._scores.expand(self._expanded(batch_shape) + self.event_shape))
+
+    def with_logits(self, logits: Tensor) -> Self:
         """One of as many categories with other logits, of any batch shape."""
-        return base.copy_validation(self, OneHotCategorical(logits=logits, validate_args=False))
+        return copies.like(self, OneHotCategorical(logits=logits, validate_args=False))
 
     @property
     def logits(self) -> Tensor:
         """Normalised log-probabilities."""
-        return ops.log_softmax(self._scores)
+        return self.log_probs.to(self._scores.dtype)
+
+    @property
+    def log_probs(self) -> Tensor:
+        """The logits in at least float32, for what is summed over the categories."""
+        return ops.log_softmax(ops.widened(self._scores))
 
     @property
     def probs(self) -> Tensor:
         """Probabilities, differentiable."""
-        return ops.softmax(self._scores)
+        return ops.softmax(ops.widened(self._scores)).to(self._scores.dtype)
 
     @property
     def mean(self) -> Tensor:
@@ -103,13 +112,16 @@ class OneHotCategorical(EventMixin, base.OutcomeMixin, TorchOneHotCategorical):
 
     def log_prob(self, value: Tensor) -> Tensor:
         """log p(value); linear in the value, so f may use it at a straight-through sample."""
+        checks.check_value(value)
         if self._validate_args and checks.values_readable(value):
             self._validate_sample(value)
-        return base.times_log(value, self.logits).sum(-1)
+        log_prob = base.times_log(value, self.log_probs).sum(-1)
+        return log_prob.to(torch.promote_types(value.dtype, self._scores.dtype))
 
     def entropy(self) -> Tensor:
         """In nats; masked categories add nothing."""
-        return -base.times_log(self.probs, self.logits).sum(-1)
+        log_probs = self.log_probs
+        return -base.times_log(log_probs.exp(), log_probs).sum(-1).to(self._scores.dtype)
 
     def enumerate_support(self, expand: bool = True, *, budget: int = base.MAX_STATES) -> Tensor:
         """The K one-hot vectors, `(K, *batch_shape, K)`, or `(K, 1, .., K)` without `expand`.
@@ -118,17 +130,22 @@ class OneHotCategorical(EventMixin, base.OutcomeMixin, TorchOneHotCategorical):
             ValueError: more states than the budget.
         """
         size = self.event_shape[0]
-        base.check_budget(size, budget, f"OneHotCategorical of {size} categories")
+        check_budget(
+            size,
+            budget,
+            f"OneHotCategorical of {size:,} categories",
+            state_bytes=size * self._scores.element_size(),
+        )
         eye = torch.eye(size, dtype=self._scores.dtype, device=self._scores.device)
         eye = eye.view((size,) + (1,) * len(self.batch_shape) + (size,))
-        return eye.expand((size, *self.batch_shape, size)) if expand else eye
+        return spread(eye, self, expand)
 
     def draw_noise(
         self, sample_shape: Any = (), *, generator: torch.Generator | None = None
     ) -> Tensor:
         """Gumbel noise of shape `sample_shape + batch_shape + (K,)`."""
         return ops.draw_gumbel(
-            self._extended_shape(torch.Size(sample_shape)),
+            self._extended_shape(sample_shape),
             dtype=self._scores.dtype,
             device=self._scores.device,
             generator=generator,
@@ -140,13 +157,13 @@ class OneHotCategorical(EventMixin, base.OutcomeMixin, TorchOneHotCategorical):
 
     def harden(self, noise: Tensor) -> Tensor:
         """The one-hot vector that the noise leads to (Gumbel-max)."""
-        return self.argmax(self._scores.detach() + noise)
+        return self.argmax(ops.centred(self._scores).detach() + noise)
 
     def perturb(
         self, sample_shape: Any = (), *, generator: torch.Generator | None = None
     ) -> Tensor:
-        """Logits plus Gumbel noise: scores whose argmax follows this law."""
-        return self._scores + self.draw_noise(sample_shape, generator=generator)
+        """Logits less their maximum, plus Gumbel noise: scores whose argmax follows this law."""
+        return ops.centred(self._scores) + self.draw_noise(sample_shape, generator=generator)
 
     def perturb_with_slope(
         self,
@@ -174,3 +191,6 @@ class OneHotCategorical(EventMixin, base.OutcomeMixin, TorchOneHotCategorical):
     def tangent(self, point: Tensor) -> Tensor:
         """A tensor whose gradient is the mean's, taken at the law with mean `point`."""
         return ops.categorical_tangent(self._scores, point)
+
+
+copies.COUNTERPARTS[TorchOneHotCategorical] = OneHotCategorical

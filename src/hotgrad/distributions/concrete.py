@@ -4,19 +4,20 @@ Everything happens in log space. The density is a function of log z, which stays
 itself underflows; so a sample is drawn together with its logarithm, and scored by it.
 """
 
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor
 from torch.distributions import RelaxedOneHotCategorical
 
 from hotgrad import ops
-from hotgrad.distributions import base
+from hotgrad.distributions import base, copies
+from hotgrad.distributions.formulas import NoFormula
 from hotgrad.distributions.independent import EventMixin
 from hotgrad.ops import checks
 
 
-class Concrete(EventMixin, base.TwinMixin, RelaxedOneHotCategorical):
+class Concrete(EventMixin, base.TwinMixin, RelaxedOneHotCategorical, NoFormula):
     r"""Relaxed one-hot vectors: $z = \mathrm{softmax}((a + g) / \tau)$, $g$ Gumbel noise.
 
     With $n$ possible categories (masked ones are exactly 0 and left out), $a$ the logits:
@@ -53,7 +54,7 @@ class Concrete(EventMixin, base.TwinMixin, RelaxedOneHotCategorical):
         validate_args: bool | None = None,
     ) -> None:
         validate = base.resolve_validation(validate_args)
-        checks.check_temperature(temperature)
+        temperature = checks.check_temperature(temperature)
         self._scores = base.as_category_logits(probs, logits, validate=validate)
         tau = torch.as_tensor(
             temperature, dtype=ops.noise.noise_dtype(self._scores.dtype), device=self._scores.device
@@ -63,24 +64,38 @@ class Concrete(EventMixin, base.TwinMixin, RelaxedOneHotCategorical):
                 "temperature must have shape () or (*batch, 1), so that a row has one temperature; "
                 f"got {tuple(tau.shape)} for logits {tuple(self._scores.shape)}."
             )
+        base.check_temperature_fits(tau, self._scores)
         batch_shape = torch.broadcast_shapes(self._scores.shape[:-1], tau.shape[:-1])
         self._scores = self._scores.expand(batch_shape + self._scores.shape[-1:])
         super().__init__(tau, logits=self._scores, validate_args=False)
         self._validate_args = validate
 
-    def expand(self, batch_shape: Any, _instance: Any = None) -> "Concrete":
-        shape = torch.Size(batch_shape)
+    def __repr__(self) -> str:
+        return base.described(self, temperature=self.temperature, logits=self._scores)
+
+    @property
+    def logits(self) -> Tensor:
+        """Normalised log-probabilities of the categories."""
+        return ops.log_softmax(self._scores)
+
+    @property
+    def probs(self) -> Tensor:
+        """Their probabilities, differentiable."""
+        return ops.softmax(self._scores)
+
+    def expand(self, batch_shape: Any, _instance: Any = None) -> Self:
+        shape = self._expanded(batch_shape)
         tau = self.temperature
         tau = tau.expand((*shape, 1)) if tau.ndim else tau
         scores = self._scores.expand(shape + self.event_shape)
-        return base.copy_validation(self, Concrete(tau, logits=scores, validate_args=False))
+        return copies.like(self, Concrete(tau, logits=scores, validate_args=False))
 
     def rsample_with_twin(
         self, sample_shape: Any = (), *, generator: torch.Generator | None = None
     ) -> base.RelaxedSample:
         """A sample and its logarithm, both with a gradient to logits and temperature."""
         noise = ops.draw_gumbel(
-            self._extended_shape(torch.Size(sample_shape)),
+            self._extended_shape(sample_shape),
             dtype=self._scores.dtype,
             device=self._scores.device,
             generator=generator,
@@ -98,10 +113,12 @@ class Concrete(EventMixin, base.TwinMixin, RelaxedOneHotCategorical):
         if isinstance(value, base.RelaxedSample):
             log_value = value.twin
         else:
+            checks.check_value(value)
+            value = value if value.is_floating_point() else value.to(self._scores.dtype)
             if self._validate_args and checks.values_readable(value):
                 self._check_value(value)
             present = (value > 0) | (self._scores > -torch.inf)
-            inside = value.clamp(min=torch.finfo(value.dtype).tiny).to(self.temperature.dtype)
+            inside = ops.saturating(value.clamp(min=torch.finfo(value.dtype).tiny))
             log_value = torch.where(present, inside.log(), -torch.inf)
         jacobian = torch.where(log_value == -torch.inf, 0.0, log_value).sum(-1)
         return self.log_prob_of_twin(log_value) - jacobian
@@ -112,18 +129,15 @@ class Concrete(EventMixin, base.TwinMixin, RelaxedOneHotCategorical):
         -inf unless exactly the masked categories are absent from the sample.
         """
         tau = self.temperature
-        scores, twin = torch.broadcast_tensors(self._scores.to(tau.dtype), twin.to(tau.dtype))
+        scores, twin = torch.broadcast_tensors(ops.centred(self._scores), twin.to(tau.dtype))
         possible, absent = scores > -torch.inf, twin == -torch.inf
         # infinite terms are replaced before they are computed, for the gradient's sake too
         tilted = torch.where(possible, scores, 0.0) - tau * torch.where(absent, 0.0, twin)
-        total = torch.where(possible, tilted, -torch.inf).logsumexp(-1)
+        shares = ops.log_softmax(torch.where(possible, tilted, -torch.inf))
         n = possible.sum(-1).to(tau.dtype)
         row_tau = tau.squeeze(-1) if tau.ndim else tau
         log_density = (
-            torch.lgamma(n)
-            + (n - 1) * row_tau.log()
-            + torch.where(possible, tilted, 0.0).sum(-1)
-            - n * total
+            torch.lgamma(n) + (n - 1) * row_tau.log() + torch.where(possible, shares, 0.0).sum(-1)
         )
         return torch.where((possible ^ absent).all(-1), log_density, -torch.inf)
 

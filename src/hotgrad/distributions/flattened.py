@@ -1,17 +1,20 @@
 """Several laws as the law of one vector: what estimators see of named unknowns."""
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution
 
 from hotgrad.distributions import base
+from hotgrad.distributions.budget import check_budget, spread
+from hotgrad.distributions.formulas import NoFormula
 from hotgrad.distributions.independent import EventMixin
+from hotgrad.ops import checks
 
 
-class Flattened(EventMixin, Distribution):
+class Flattened(EventMixin, NoFormula):
     """Independent laws of one batch shape, their events flattened and joined in one dimension.
 
     It has what can be told of independent parts together. What concerns the noise of a part,
@@ -86,10 +89,13 @@ class Flattened(EventMixin, Distribution):
         """
         ones = (1,) * len(self.batch_shape)
         listed = [law.enumerate_support(expand=False, budget=budget) for law in self.laws.values()]
-        states = 1
-        for own in listed:
-            states *= own.shape[0]
-        base.check_budget(states, budget, f"the joint law of {', '.join(self.laws)}")
+        states = math.prod([own.shape[0] for own in listed])
+        check_budget(
+            states,
+            budget,
+            f"a Joint of {checks.listed(self.laws)}",
+            state_bytes=sum(self.sizes) * listed[0].element_size(),
+        )
         choices = torch.cartesian_prod(
             *(torch.arange(own.shape[0], device=own.device) for own in listed)
         ).reshape(states, len(listed))
@@ -99,7 +105,7 @@ class Flattened(EventMixin, Distribution):
                 for i, (own, law) in enumerate(zip(listed, self.laws.values(), strict=True))
             ]
         )
-        return joint.expand((states, *self.batch_shape, *self.event_shape)) if expand else joint
+        return spread(joint, self, expand)
 
     def couple(
         self,

@@ -5,19 +5,21 @@ makes an L0 penalty trainable.
 """
 
 import math
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.distributions import Distribution, constraints
+from torch.distributions import constraints
 
-from hotgrad.distributions import base
+from hotgrad.distributions import base, copies
 from hotgrad.distributions.binary_concrete import BinaryConcrete, check_unit_interval
+from hotgrad.distributions.formulas import NoFormula
 from hotgrad.distributions.independent import EventMixin
+from hotgrad.ops import checks
 
 
-class HardConcrete(EventMixin, base.RsampleMixin, Distribution):
+class HardConcrete(EventMixin, base.RsampleMixin, NoFormula):
     r"""Stretched and clamped: $z = \min(1, \max(0, \gamma + (\zeta - \gamma) s))$.
 
     $s$ is binary Concrete and $\gamma < 0 < 1 < \zeta$. A mixed law:
@@ -47,6 +49,11 @@ class HardConcrete(EventMixin, base.RsampleMixin, Distribution):
     # checked when made, by BinaryConcrete
     arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {}
     has_rsample = True
+    instead: ClassVar[dict[str, str]] = {
+        "mean": "Average samples, or use `median`, the gate for when nothing should be random.",
+        "mode": "Use `median`, the gate for when nothing should be random.",
+        "entropy": "It has atoms at 0 and 1: see prob_zero and prob_one.",
+    }
 
     def __init__(
         self,
@@ -57,12 +64,15 @@ class HardConcrete(EventMixin, base.RsampleMixin, Distribution):
         *,
         stretch: tuple[float, float] = (-0.1, 1.1),
     ) -> None:
-        low, high = stretch
-        if not (low < 0 and high > 1 and math.isfinite(high - low)):
+        if not isinstance(stretch, (tuple, list)) or len(stretch) != 2:
             raise ValueError(
-                f"stretch must be (below 0, above 1), such as (-0.1, 1.1); got {stretch}."
+                "stretch must be (below 0, above 1), such as (-0.1, 1.1); got "
+                f"{checks.shown(stretch)}."
             )
-        self.stretch = (low, high)
+        self.stretch = (
+            checks.check_number(stretch[0], "stretch[0]", lambda low: low < 0, "a number below 0"),
+            checks.check_number(stretch[1], "stretch[1]", lambda up: up > 1, "a number above 1"),
+        )
         self.unstretched = BinaryConcrete(temperature, probs, logits, validate_args)
         super().__init__(self.unstretched.batch_shape, validate_args=False)
         self._validate_args = base.resolve_validation(validate_args)
@@ -82,12 +92,17 @@ class HardConcrete(EventMixin, base.RsampleMixin, Distribution):
         """Temperature of the binary Concrete inside."""
         return self.unstretched.temperature
 
-    def expand(self, batch_shape: Any, _instance: Any = None) -> "HardConcrete":
+    def __repr__(self) -> str:
+        return base.described(
+            self, temperature=self.temperature, logits=self.logits, stretch=self.stretch
+        )
+
+    def expand(self, batch_shape: Any, _instance: Any = None) -> Self:
         inner = self.unstretched.expand(batch_shape)
         new = HardConcrete(
             inner.temperature, logits=inner.logits, validate_args=False, stretch=self.stretch
         )
-        return base.copy_validation(self, new)
+        return copies.like(self, new)
 
     @property
     def prob_zero(self) -> Tensor:
@@ -119,7 +134,8 @@ class HardConcrete(EventMixin, base.RsampleMixin, Distribution):
 
     def log_prob(self, value: Tensor) -> Tensor:
         """log-probability at 0 and 1, log-density between them, in at least float32."""
-        if self._validate_args:
+        checks.check_value(value, batch_shape=self.batch_shape)
+        if self._validate_args and checks.values_readable(value):
             check_unit_interval(value)
         low, high = self.stretch
         tau = self.temperature

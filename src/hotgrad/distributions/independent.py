@@ -8,11 +8,32 @@ from torch.distributions import Distribution
 from torch.distributions import Independent as TorchIndependent
 
 from hotgrad import ops
-from hotgrad.distributions import base
+from hotgrad.distributions import base, copies
+from hotgrad.distributions.budget import check_budget, spread
+from hotgrad.ops import checks
 
 
 class EventMixin:
-    """`to_event`, which turns batch dimensions into dimensions of one joint event."""
+    """`to_event`, which turns batch dimensions into dimensions of one joint event.
+
+    A first base class, which also checks the shapes that users give.
+    """
+
+    batch_shape: torch.Size
+
+    def _extended_shape(self, sample_shape: Any = ()) -> torch.Size:
+        sizes = checks.as_shape(sample_shape, "sample_shape")
+        return super()._extended_shape(sizes)  # type: ignore[misc]  # torch's
+
+    def _expanded(self, batch_shape: Any) -> torch.Size:
+        """The shape that `expand` is asked for."""
+        sizes = checks.as_shape(batch_shape, "batch_shape")
+        if not checks.broadcasts_into(self.batch_shape, sizes):
+            raise ValueError(
+                f"batch_shape must be one that {tuple(self.batch_shape)} expands to, got "
+                f"{tuple(sizes)}."
+            )
+        return sizes
 
     def to_event(self, ndims: int) -> "Independent":
         """The same law with its rightmost `ndims` batch dimensions counted as part of the event.
@@ -23,6 +44,17 @@ class EventMixin:
             (torch.Size([3]), torch.Size([8]))
         """
         return Independent(self, ndims, self._validate_args)  # type: ignore[arg-type,attr-defined]
+
+
+def _checked_ndims(ndims: Any, batch_shape: torch.Size) -> int:
+    """How many of the batch's dimensions become part of the event."""
+    ndims, available = checks.plain_number(ndims), len(batch_shape)
+    if not isinstance(ndims, int) or isinstance(ndims, bool) or not 0 <= ndims <= available:
+        raise ValueError(
+            f"to_event and Independent take a number of dimensions from 0 to {available}, those of "
+            f"the batch {tuple(batch_shape)}; got {checks.shown(ndims)}."
+        )
+    return ndims
 
 
 class Independent(EventMixin, TorchIndependent[Distribution]):
@@ -44,6 +76,20 @@ class Independent(EventMixin, TorchIndependent[Distribution]):
         torch.Size([9, 5, 2, 3])
     """
 
+    def __init__(
+        self,
+        base_distribution: Distribution,
+        reinterpreted_batch_ndims: int,
+        validate_args: bool | None = None,
+    ) -> None:
+        if not isinstance(base_distribution, Distribution):
+            raise ValueError(
+                f"base_distribution must be a distribution, got {checks.shown(base_distribution)}."
+            )
+        inside = copies.counterpart(base_distribution)
+        ndims = _checked_ndims(reinterpreted_batch_ndims, inside.batch_shape)
+        super().__init__(inside, ndims, base.resolve_validation(validate_args))
+
     @property
     def law(self) -> Any:
         """The innermost law, without the event dimensions that were added around it."""
@@ -52,9 +98,13 @@ class Independent(EventMixin, TorchIndependent[Distribution]):
 
     def to_event(self, ndims: int) -> "Independent":
         """More batch dimensions into the event; the same law as all of them at once."""
-        return Independent(
-            self.base_dist, self.reinterpreted_batch_ndims + ndims, self._validate_args
-        )
+        ndims = self.reinterpreted_batch_ndims + _checked_ndims(ndims, self.batch_shape)
+        return copies.like(self, Independent(self.base_dist, ndims, self._validate_args))
+
+    def expand(self, batch_shape: Any, _instance: Any = None) -> "Independent":
+        added = self.event_shape[: self.reinterpreted_batch_ndims]
+        inside = self.base_dist.expand(self._expanded(batch_shape) + added)
+        return copies.like(self, Independent(inside, len(added), self._validate_args))
 
     @property
     def logits(self) -> Tensor:
@@ -64,11 +114,20 @@ class Independent(EventMixin, TorchIndependent[Distribution]):
     def with_logits(self, logits: Tensor) -> "Independent":
         """As many independent parts with other logits, of any batch shape."""
         parts = len(self.event_shape) - len(self.law.event_shape)
-        return Independent(self.law.with_logits(logits), parts, self._validate_args)
+        inside = self.law.with_logits(logits)
+        return copies.like(self, Independent(inside, parts, self._validate_args))
 
     def sample(self, sample_shape: Any = (), *, generator: torch.Generator | None = None) -> Tensor:
         """Samples of shape `sample_shape + batch_shape + event_shape`."""
-        return self.law.sample(sample_shape, generator=generator)
+        law, cls = self.law, type(self.law)  # type: Any, Any
+        if generator is None:
+            return law.sample(sample_shape)
+        if not copies.takes_generator(cls):
+            raise ValueError(
+                f"{cls.__name__} draws from torch's global generator alone. Leave out the "
+                "generator, or use a distribution of this library."
+            )
+        return law.sample(sample_shape, generator=generator)
 
     def rsample(
         self, sample_shape: Any = (), *, generator: torch.Generator | None = None
@@ -105,12 +164,17 @@ class Independent(EventMixin, TorchIndependent[Distribution]):
         inner_dims = self.event_shape[: len(self.event_shape) - len(self.law.event_shape)]
         parts, choices = inner_dims.numel(), own.shape[0]
         states = choices**parts
-        base.check_budget(states, budget, f"{type(self.law).__name__} of {parts} parts")
+        check_budget(
+            states,
+            budget,
+            f"{type(self.law).__name__} of {parts:,} parts",
+            state_bytes=own.element_size() * self.event_shape.numel(),
+        )
         # state number s in base `choices`: its digits are the parts' choices
         place = choices ** torch.arange(parts - 1, -1, -1, device=own.device)
         digits = torch.arange(states, device=own.device).unsqueeze(-1) // place % choices
         joint = own[digits].reshape((states,) + (1,) * len(self.batch_shape) + self.event_shape)
-        return joint.expand((states, *self.batch_shape, *self.event_shape)) if expand else joint
+        return spread(joint, self, expand)
 
     def draw_noise(
         self, sample_shape: Any = (), *, generator: torch.Generator | None = None
@@ -182,6 +246,16 @@ class Independent(EventMixin, TorchIndependent[Distribution]):
     def tangent(self, point: Tensor) -> Tensor:
         """A tensor whose gradient is the mean's, taken at the law with mean `point`."""
         return self.law.tangent(point)
+
+    def cdf(self, value: Tensor) -> Tensor:
+        """Always raises."""
+        raise NotImplementedError(
+            "Independent has no cdf. Its parts may have one: q.base_dist.cdf."
+        )
+
+    def icdf(self, value: Tensor) -> Tensor:
+        """Always raises."""
+        raise NotImplementedError("Independent has no icdf. Its parts may: q.base_dist.icdf.")
 
     def _over_parts(self, scores: Tensor) -> Tensor:
         """The sum over the dimensions that were added to the event."""

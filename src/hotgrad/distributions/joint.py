@@ -7,14 +7,16 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from hotgrad.distributions import base
+from hotgrad.distributions import base, copies
 from hotgrad.distributions.accept import as_law
 from hotgrad.distributions.flattened import Flattened
+from hotgrad.distributions.formulas import NoFormula
+from hotgrad.ops import checks
 
 Named = dict[str, Tensor]
 
 
-class Joint(Distribution):
+class Joint(NoFormula):
     r"""$q(z) = \prod_{\mathrm{name}} q_{\mathrm{name}}(z_{\mathrm{name}})$, samples in a dict.
 
     The parts may be of different laws and shapes. Everything goes by name: `sample` returns a dict,
@@ -45,6 +47,9 @@ class Joint(Distribution):
     """
 
     arg_constraints: ClassVar[dict[str, Any]] = {}
+    instead: ClassVar[dict[str, str]] = dict.fromkeys(
+        ("cdf", "icdf", "support"), "Ask one of its parts: q[name]."
+    )
 
     def __init__(self, /, **laws: Distribution) -> None:
         if not laws:
@@ -74,7 +79,7 @@ class Joint(Distribution):
         return self.laws[name]
 
     def __repr__(self) -> str:
-        inside = ", ".join(
+        inside = checks.listed(
             f"{name}={type(getattr(law, 'law', law)).__name__}{tuple(law.event_shape)}"
             for name, law in self.laws.items()
         )
@@ -95,6 +100,16 @@ class Joint(Distribution):
     def mean(self) -> Named:  # type: ignore[override]  # by name
         """The marginals, differentiable."""
         return self._each(lambda law: law.mean)
+
+    @property
+    def variance(self) -> Named:  # type: ignore[override]  # by name
+        """Of each component of each unknown."""
+        return self._each(lambda law: law.variance)
+
+    @property
+    def stddev(self) -> Named:  # type: ignore[override]  # by name
+        """The root of the variance."""
+        return self._each(lambda law: law.stddev)
 
     @property
     def mode(self) -> Named:  # type: ignore[override]  # by name
@@ -152,16 +167,23 @@ class Joint(Distribution):
 
     def _check_names(self, values: Any, method: str) -> None:
         if not isinstance(values, Mapping) or set(values) != set(self.laws):
-            given = list(values) if isinstance(values, Mapping) else type(values).__name__
+            if not isinstance(values, Mapping):
+                came = type(values).__name__
+            elif lacking := [name for name in self.laws if name not in values]:
+                came = f"a dict without {checks.listed(map(repr, lacking))}"
+            else:
+                others = (repr(name) for name in values if name not in self.laws)
+                came = f"a dict with {checks.listed(others)} too"
             raise ValueError(
-                f"Joint.{method} takes a dict with the names {list(self.laws)}, got {given}."
+                f"Joint.{method} takes a dict with the names "
+                f"{checks.listed(map(repr, self.laws))}; got {came}."
             )
 
     def _each(self, of: Callable[[Any], Tensor]) -> Named:
         return {name: of(law) for name, law in self.laws.items()}
 
     def _of(self, laws: dict[str, Any]) -> "Joint":
-        return Joint(**laws)
+        return copies.like(self, Joint(**laws))
 
 
 def _as_part(name: str, law: Any) -> Any:
@@ -182,11 +204,14 @@ def _tells(law: Any, what: str) -> bool:
 
 
 def _listed(found: Mapping[str, Any]) -> str:
-    shown = {
-        name: tuple(value) if isinstance(value, torch.Size) else value
-        for name, value in found.items()
-    }
-    return ", ".join(f"{name} has {value}" for name, value in shown.items())
+    """Which names have which value."""
+    names: dict[Any, list[str]] = {}
+    for name, value in found.items():
+        names.setdefault(tuple(value) if isinstance(value, torch.Size) else value, []).append(name)
+    return checks.listed(
+        f"{checks.listed(those)} {'has' if len(those) == 1 else 'have'} {value}"
+        for value, those in names.items()
+    )
 
 
 _ALIKE: dict[str, Callable[[Any], Any]] = {

@@ -1,15 +1,36 @@
 """Exactly k of n, each subset as likely as the product of its items' weights."""
 
-from typing import Any
+import contextlib
+import math
+from dataclasses import dataclass
+from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from hotgrad import ops
-from hotgrad.distributions import base
+from hotgrad.distributions import base, copies
 from hotgrad.distributions.subset import SubsetLaw
 from hotgrad.ops import checks
+
+
+@dataclass
+class _Kept:
+    """What depends on the logits alone."""
+
+    logits: Tensor
+    values: Tensor
+    """A copy of the logits, to tell whether they changed."""
+    prepared: ops.k_of_n.Prepared
+    counted: tuple[Tensor, Tensor, Tensor] | None = None
+
+
+def _tensors_to_keep() -> contextlib.AbstractContextManager[None]:
+    """Where ordinary tensors are made: those of inference mode are of no use to training later."""
+    # the compiler, which keeps nothing, has no word for the question
+    inside = not torch.compiler.is_compiling() and torch.is_inference_mode_enabled()
+    return torch.inference_mode(False) if inside else contextlib.nullcontext()
 
 
 class KSubset(SubsetLaw):
@@ -49,18 +70,19 @@ class KSubset(SubsetLaw):
 
     def __init__(self, logits: Tensor, k: int, validate_args: bool | None = None) -> None:
         super().__init__(logits, k, validate_args)
-        # both depend on the logits alone; a step of training asks for them several times
-        self._prepared: ops.k_of_n.Prepared | None = None
-        self._computed: tuple[Tensor, Tensor] | None = None
-        self._version = -1
+        self._kept: _Kept | None = None
+
+    def with_logits(self, logits: Tensor) -> Self:
+        return copies.like(self, KSubset(logits, self.k, validate_args=False))
 
     def sample(self, sample_shape: Any = (), *, generator: torch.Generator | None = None) -> Tensor:
         """Exact k-hot vectors of shape `sample_shape + batch_shape + (n,)`."""
-        shape = torch.Size(sample_shape)
+        shape = checks.as_shape(sample_shape, "sample_shape")
         with torch.no_grad():
             levels, n = self._prepare().levels, self.event_shape[0]
             uniforms = ops.draw_uniform(
-                (shape.numel(), n, self.batch_shape.numel()),
+                # not Size.numel, which binds an exported graph to the number
+                (math.prod(shape), n, math.prod(self.batch_shape)),
                 device=self.logits.device,
                 generator=generator,
             )
@@ -74,7 +96,8 @@ class KSubset(SubsetLaw):
         tilted, log_prob_of_k = self.log_odds_and_log_prob_of_k()
         chosen = base.times_log(value, F.logsigmoid(tilted))
         left_out = base.times_log(1 - value, F.logsigmoid(-tilted))
-        return ((chosen + left_out).sum(-1) - log_prob_of_k).to(self.logits.dtype)
+        log_prob = (chosen + left_out).sum(-1) - log_prob_of_k
+        return log_prob.to(torch.promote_types(value.dtype, self.logits.dtype))
 
     def log_normaliser(self) -> Tensor:
         r"""$\log e_k(\exp(\mathrm{logits}))$, all subsets' weights; its slope is the mean.
@@ -91,19 +114,22 @@ class KSubset(SubsetLaw):
     def mean(self) -> Tensor:
         """The marginals P(item i is chosen), exact and differentiable."""
         # a copy: what is kept is not for the caller to change in place
-        return self.marginals().to(self.logits.dtype, copy=True)
+        return self.marginals()[0].to(self.logits.dtype, copy=True)
 
-    def marginals(self) -> Tensor:
-        """The mean in at least float32."""
-        _, marginals = self._count()
-        return marginals.view(self.logits.shape)
+    def marginals(self) -> tuple[Tensor, Tensor]:
+        """Each item's probabilities of being chosen and of being left out, in at least float32.
+
+        One minus the other would leave no digit of a small one.
+        """
+        _, chosen, left_out = self._count()
+        return chosen.view(self.logits.shape), left_out.view(self.logits.shape)
 
     def entropy(self) -> Tensor:
         """In nats."""
         tilted, log_prob_of_k = self.log_odds_and_log_prob_of_k()
-        mean = self.marginals()
+        mean, rest = self.marginals()
         chosen = base.times_log(mean, F.logsigmoid(tilted))
-        left_out = base.times_log(1 - mean, F.logsigmoid(-tilted))
+        left_out = base.times_log(rest, F.logsigmoid(-tilted))
         return (log_prob_of_k - (chosen + left_out).sum(-1)).to(self.logits.dtype)
 
     def perturb(
@@ -126,44 +152,53 @@ class KSubset(SubsetLaw):
     ) -> ops.Perturbed:
         """Logits plus `scale` times logistic noise, and the slope of that noise's -log density."""
         noise = ops.draw_logistic(
-            self._extended_shape(torch.Size(sample_shape)),
+            self._extended_shape(sample_shape),
             dtype=self.logits.dtype,
             device=self.logits.device,
             generator=generator,
         )
-        return ops.perturbed_by_logistic(self.logits, noise, scale)
+        return ops.perturbed_by_logistic(ops.centred(self.logits), noise, scale)
 
     def log_odds_and_log_prob_of_k(self) -> tuple[Tensor, Tensor]:
         """Log-odds of independent bits, `(*batch, n)`, and the log-probability that k are 1.
 
         Given that k are, the bits have this law. At least float32.
         """
-        log_prob, _ = self._count()
+        log_prob, *_ = self._count()
         return self._tilted, log_prob.view(self.batch_shape)
 
-    def _count(self) -> tuple[Tensor, Tensor]:
+    def _count(self) -> tuple[Tensor, Tensor, Tensor]:
         """log P(N = k) and the marginals, by rows; computed once for value and gradient."""
-        self._forget_other_logits()
+        kept = self._up_to_date()
         with_gradient = torch.is_grad_enabled() and self.logits.requires_grad
-        if self._computed is None or (with_gradient and not self._computed[0].requires_grad):
-            rows = self._tilted.reshape(-1, self.event_shape[0])
-            self._computed = ops.k_of_n.log_prob_and_marginals(rows, self.k, self._prepare().levels)
-        return self._computed
+        if kept.counted is None or (with_gradient and not kept.counted[0].requires_grad):
+            with _tensors_to_keep():
+                rows = self._wide + kept.prepared.shift.view((*self.batch_shape, 1))
+                kept.counted = ops.k_of_n.log_prob_and_marginals(
+                    rows.reshape(-1, self.event_shape[0]), self.k, kept.prepared.levels
+                )
+        return kept.counted
 
     def _prepare(self) -> ops.k_of_n.Prepared:
-        self._forget_other_logits()
-        if self._prepared is None:
-            rows = self._wide.detach().reshape(-1, self.event_shape[0])
-            self._prepared = ops.k_of_n.prepare(rows, self.k)
-        return self._prepared
+        return self._up_to_date().prepared
 
-    def _forget_other_logits(self) -> None:
-        """Drop what is kept if the logits were changed in place since, by an optimiser say."""
-        if not checks.values_readable(self.logits) or self.logits.is_inference():
-            return
-        if self.logits._version != self._version:
-            self._prepared = self._computed = None
-            self._version = self.logits._version
+    def _up_to_date(self) -> "_Kept":
+        """What the logits lead to, kept for as long as their values are the same.
+
+        A step of training asks for it several times. The values themselves are compared, since no
+        counter sees a change through `.data`.
+        """
+        kept, logits = self._kept, self.logits
+        readable = checks.values_readable(logits)
+        of_these = readable and kept is not None and kept.logits is logits
+        if kept is not None and of_these and torch.equal(kept.values, logits.detach()):
+            return kept
+        with _tensors_to_keep():
+            rows = self._wide.detach().reshape(-1, self.event_shape[0])
+            fresh = _Kept(logits, logits.detach().clone(), ops.k_of_n.prepare(rows, self.k))
+        if readable:
+            self._kept = fresh
+        return fresh
 
     @property
     def _tilted(self) -> Tensor:

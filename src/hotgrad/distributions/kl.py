@@ -5,13 +5,18 @@ independent parts too. They stay finite, with finite gradients, where a mask rul
 categories on both sides.
 """
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.distributions import Bernoulli as TorchBernoulli
+from torch.distributions import Distribution
+from torch.distributions import Independent as TorchIndependent
 from torch.distributions import OneHotCategorical as TorchOneHotCategorical
 from torch.distributions.kl import kl_divergence, register_kl
 
+from hotgrad import ops
 from hotgrad.distributions import base
 from hotgrad.distributions.bernoulli import Bernoulli
 from hotgrad.distributions.binary_concrete import BinaryConcrete
@@ -25,26 +30,47 @@ from hotgrad.ops import checks
 Relaxed = Concrete | BinaryConcrete | Independent
 
 
+def _check_pair(p: Distribution, q: Distribution) -> None:
+    """Refuse distributions of other events than each other's, or batches that don't broadcast."""
+    if p.event_shape == q.event_shape and checks.broadcasts(p.batch_shape, q.batch_shape):
+        return
+    raise ValueError(
+        "The KL divergence needs the same event shape, and batch shapes that broadcast: got "
+        f"{type(p).__name__} of batch {tuple(p.batch_shape)} and event {tuple(p.event_shape)}, and "
+        f"{type(q).__name__} of batch {tuple(q.batch_shape)} and event {tuple(q.event_shape)}."
+    )
+
+
+@register_kl(TorchOneHotCategorical, OneHotCategorical)  # type: ignore[untyped-decorator]
 @register_kl(OneHotCategorical, TorchOneHotCategorical)  # type: ignore[untyped-decorator]
-def _kl_categorical(p: OneHotCategorical, q: TorchOneHotCategorical) -> Tensor:
+def _kl_categorical(p: TorchOneHotCategorical, q: TorchOneHotCategorical) -> Tensor:
     """sum_k p_k (log p_k - log q_k)."""
+    _check_pair(p, q)
+    if not isinstance(p, OneHotCategorical):
+        p = OneHotCategorical(**base.parameter_of(p), validate_args=False)
     if not isinstance(q, OneHotCategorical):
         q = OneHotCategorical(**base.parameter_of(q), validate_args=False)
-    return _weighted_log_ratio(p.logits, q.logits).sum(-1)
+    dtype = torch.promote_types(p.logits.dtype, q.logits.dtype)
+    return _weighted_log_ratio(p.log_probs, q.log_probs).sum(-1).to(dtype)
 
 
+@register_kl(TorchBernoulli, Bernoulli)  # type: ignore[untyped-decorator]
 @register_kl(Bernoulli, TorchBernoulli)  # type: ignore[untyped-decorator]
-def _kl_bernoulli(p: Bernoulli, q: TorchBernoulli) -> Tensor:
+def _kl_bernoulli(p: TorchBernoulli, q: TorchBernoulli) -> Tensor:
     """p (log p - log q) + (1 - p) (log(1 - p) - log(1 - q))."""
+    _check_pair(p, q)
+    if not isinstance(p, Bernoulli):
+        p = Bernoulli(**base.parameter_of(p), validate_args=False)
     if not isinstance(q, Bernoulli):
         q = Bernoulli(**base.parameter_of(q), validate_args=False)
-    if base.plain(p.logits) and base.plain(q.logits):
+    dtype = torch.promote_types(p.logits.dtype, q.logits.dtype)
+    a, b = ops.widened(p.logits), ops.widened(q.logits)
+    if ops.plain(a) and ops.plain(b):
         # p (a - b) + log(1 - p) - log(1 - q) for log-odds a, b: half the passes over memory
-        odds = p.logits
-        return odds.sigmoid() * (odds - q.logits) + F.logsigmoid(-odds) - F.logsigmoid(-q.logits)
-    one = _weighted_log_ratio(F.logsigmoid(p.logits), F.logsigmoid(q.logits))
-    zero = _weighted_log_ratio(F.logsigmoid(-p.logits), F.logsigmoid(-q.logits))
-    return one + zero
+        return (a.sigmoid() * (a - b) + F.logsigmoid(-a) - F.logsigmoid(-b)).to(dtype)
+    one = _weighted_log_ratio(F.logsigmoid(a), F.logsigmoid(b))
+    zero = _weighted_log_ratio(F.logsigmoid(-a), F.logsigmoid(-b))
+    return (one + zero).to(dtype)
 
 
 @register_kl(KSubset, KSubset)  # type: ignore[untyped-decorator]
@@ -55,17 +81,46 @@ def _kl_k_subset(p: KSubset, q: KSubset) -> Tensor:
             "The KL divergence between KSubset laws needs the same k and n, got "
             f"{p.k} of {p.event_shape[0]} and {q.k} of {q.event_shape[0]}."
         )
+    _check_pair(p, q)
     dtype = torch.promote_types(p.logits.dtype, q.logits.dtype)
     odds_p, count_p = p.log_odds_and_log_prob_of_k()
     odds_q, count_q = q.log_odds_and_log_prob_of_k()
-    mean = p.marginals()
-    if base.plain(odds_p) and base.plain(odds_q):
-        chosen = mean * (odds_p - odds_q)
-        bits = chosen + F.logsigmoid(-odds_p) - F.logsigmoid(-odds_q)
+    mean, rest = p.marginals()
+    if ops.plain(odds_p) and ops.plain(odds_q):
+        # one logsigmoid for each: of the likelier value under p, and what the other one adds
+        likely = torch.where(odds_p > 0, 1.0, -1.0)
+        a, b = likely * odds_p, likely * odds_q
+        unlikely = torch.where(odds_p > 0, rest, mean)
+        bits = F.logsigmoid(a) - F.logsigmoid(b) - unlikely * (a - b)
         return (bits.sum(-1) - count_p + count_q).to(dtype)
     chosen = mean * torch.where(mean == 0, 0.0, F.logsigmoid(odds_p) - F.logsigmoid(odds_q))
-    left_out = (1 - mean) * (F.logsigmoid(-odds_p) - F.logsigmoid(-odds_q))
+    left_out = rest * (F.logsigmoid(-odds_p) - F.logsigmoid(-odds_q))
     return ((chosen + left_out).sum(-1) - count_p + count_q).to(dtype)
+
+
+@register_kl(TorchIndependent, Independent)  # type: ignore[untyped-decorator]
+@register_kl(Independent, TorchIndependent)  # type: ignore[untyped-decorator]
+def _kl_independent(p: TorchIndependent[Any], q: TorchIndependent[Any]) -> Tensor:
+    """The sum over the parts."""
+    _check_pair(p, q)
+    parts = min(p.reinterpreted_batch_ndims, q.reinterpreted_batch_ndims)
+    divergence = kl_divergence(_within(p, parts), _within(q, parts))
+    return ops.over_event(divergence, divergence.ndim - parts)
+
+
+def _within(law: TorchIndependent[Any], parts: int) -> Distribution:
+    """What is left inside when so many dimensions are taken out of the event again."""
+    rest = law.reinterpreted_batch_ndims - parts
+    return TorchIndependent(law.base_dist, rest) if rest else law.base_dist
+
+
+@register_kl(Concrete, Concrete)  # type: ignore[untyped-decorator]
+@register_kl(BinaryConcrete, BinaryConcrete)  # type: ignore[untyped-decorator]
+def _kl_relaxed(p: Distribution, q: Distribution) -> Tensor:
+    """Always raises."""
+    raise NotImplementedError(
+        f"{type(p).__name__} has no KL divergence in closed form. Use monte_carlo_kl(p, q)."
+    )
 
 
 @register_kl(Joint, Joint)  # type: ignore[untyped-decorator]
@@ -74,7 +129,7 @@ def _kl_joint(p: Joint, q: Joint) -> Tensor:
     if set(p.laws) != set(q.laws):
         raise ValueError(
             "The KL divergence between Joint laws needs the same names, got "
-            f"{sorted(p.laws)} and {sorted(q.laws)}."
+            f"{checks.listed(sorted(p.laws))} and {checks.listed(sorted(q.laws))}."
         )
     return torch.stack([kl_divergence(law, q[name]) for name, law in p.laws.items()]).sum(0)
 
@@ -82,7 +137,7 @@ def _kl_joint(p: Joint, q: Joint) -> Tensor:
 def _weighted_log_ratio(log_p: Tensor, log_q: Tensor) -> Tensor:
     """p (log p - log q), 0 where p is 0, +inf where only q rules the state out."""
     p = log_p.exp()
-    if base.plain(log_p) and base.plain(log_q):
+    if ops.plain(log_p) and ops.plain(log_q):
         return p * (log_p - log_q)
     return p * torch.where(p == 0, 0.0, log_p - log_q)
 
@@ -125,7 +180,7 @@ def monte_carlo_kl(
     Reference: The Concrete Distribution (Maddison, Mnih, Teh, 2016), appendix C,
     https://arxiv.org/abs/1611.00712
     """
-    checks.check_count(num_samples, "num_samples")
+    num_samples = checks.check_count(num_samples, "num_samples")
     kinds = [type(getattr(law, "law", law)) for law in (p, q)]
     for kind in kinds:
         if not hasattr(kind, "log_prob_of_twin"):
@@ -138,6 +193,7 @@ def monte_carlo_kl(
             "monte_carlo_kl takes two laws of one kind, got "
             f"{kinds[0].__name__} and {kinds[1].__name__}."
         )
+    _check_pair(p, q)
     # in the twin's space, since the Jacobians, large at a low temperature, cancel
     twin = p.rsample_with_twin((num_samples,), generator=generator).twin
     return (p.log_prob_of_twin(twin) - q.log_prob_of_twin(twin)).mean(0)

@@ -1,12 +1,12 @@
 """k of n drawn one after another without replacement, and the order forgotten."""
 
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor
 
 from hotgrad import ops
-from hotgrad.distributions import base
+from hotgrad.distributions import base, copies
 from hotgrad.distributions.subset import SubsetLaw
 from hotgrad.ops import checks
 
@@ -43,6 +43,9 @@ class PlackettLuceSubset(SubsetLaw):
     van Hoof, Welling, 2020), appendix B, https://arxiv.org/abs/2002.06043
     """
 
+    def with_logits(self, logits: Tensor) -> Self:
+        return copies.like(self, PlackettLuceSubset(logits, self.k, validate_args=False))
+
     def sample(self, sample_shape: Any = (), *, generator: torch.Generator | None = None) -> Tensor:
         """Exact k-hot vectors of shape `sample_shape + batch_shape + (n,)`."""
         with torch.no_grad():
@@ -59,7 +62,8 @@ class PlackettLuceSubset(SubsetLaw):
     def log_prob(self, value: Tensor) -> Tensor:
         """log P(S); the value is a k-hot vector, through which no gradient flows."""
         self._check_value(value)
-        return ops.log_prob_of_set(self._wide, value, self.k).to(self.logits.dtype)
+        log_prob = ops.log_prob_of_set(self._wide, value, self.k)
+        return log_prob.to(torch.promote_types(value.dtype, self.logits.dtype))
 
     def log_prob_of_order(self, order: Tensor) -> Tensor:
         r"""$\sum_j \mathrm{logits}_{i_j} - \log \sum_{i \text{ left}} \exp(\mathrm{logits}_i)$.
@@ -82,10 +86,10 @@ class PlackettLuceSubset(SubsetLaw):
 
     def entropy(self) -> Tensor:
         """In nats, summed over all subsets; for supports within the budget."""
-        log_probs = self.log_prob(self.enumerate_support(expand=False))
+        log_probs = self.log_prob(ops.widened(self.enumerate_support(expand=False)))
         seen = log_probs > -torch.inf
         finite = torch.where(seen, log_probs, 0.0)
-        return -torch.where(seen, finite.exp() * finite, 0.0).sum(0)
+        return -torch.where(seen, finite.exp() * finite, 0.0).sum(0).to(self.logits.dtype)
 
     def draw_noise(
         self, sample_shape: Any = (), *, generator: torch.Generator | None = None
@@ -98,7 +102,7 @@ class PlackettLuceSubset(SubsetLaw):
 
     def harden(self, noise: Tensor) -> Tensor:
         """The k-hot vector that the noise leads to."""
-        return self.argmax(self.logits.detach() + noise[..., 0, :])
+        return self.argmax(ops.centred(self.logits).detach() + noise[..., 0, :])
 
     def relax(self, noise: Tensor, temperature: float | Tensor) -> Tensor:
         """The row-wise maximum of k relaxed one-hot columns, the j-th with the j-th draw's winner.
@@ -145,7 +149,7 @@ class PlackettLuceSubset(SubsetLaw):
         scores = self.perturb(sample_shape, generator=generator)
         order = scores.detach().topk(self.k).indices
         fresh = self._draw_gumbel(sample_shape, generator)
-        given = self._wide + ops.gumbel_given_order(self._wide, order, fresh)
+        given = ops.centred(self.logits) + ops.gumbel_given_order(self._wide, order, fresh)
         relaxed, relaxed_given = (self.relax_top_k(s, temperature) for s in (scores, given))
         hard = torch.zeros_like(self.logits.expand(scores.shape)).scatter(-1, order, 1.0)
         return base.Coupled(hard, self.log_prob_of_order(order), relaxed, relaxed_given)
@@ -153,11 +157,11 @@ class PlackettLuceSubset(SubsetLaw):
     def perturb(
         self, sample_shape: Any = (), *, generator: torch.Generator | None = None
     ) -> Tensor:
-        """Logits plus Gumbel noise, whose k largest follow this law.
+        """Logits less their maximum, plus Gumbel noise: scores whose k largest follow this law.
 
         Differentiable in the logits; `(*sample_shape, *batch_shape, n)`.
         """
-        return self._wide + self._draw_gumbel(sample_shape, generator)
+        return ops.centred(self.logits) + self._draw_gumbel(sample_shape, generator)
 
     def perturb_with_slope(
         self,
@@ -180,6 +184,7 @@ class PlackettLuceSubset(SubsetLaw):
         return torch.cat([ranking.unsqueeze(-2), columns], -2)
 
     def _check_order(self, order: Tensor) -> None:
+        checks.check_value(order, "the log-probability of an order")
         n = self.event_shape[0]
         if order.shape[-1:] != (self.k,) or order.dtype != torch.int64:
             raise ValueError(

@@ -4,18 +4,20 @@
 one scored with the other disagree with it.
 """
 
-import math
+from abc import abstractmethod
 from itertools import combinations
 from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution, constraints
+from torch.distributions import constraints
 
 from hotgrad import ops
 from hotgrad.distributions import base
+from hotgrad.distributions.budget import check_budget, spread, subsets
+from hotgrad.distributions.formulas import NoFormula
 from hotgrad.distributions.independent import EventMixin
-from hotgrad.ops import checks
+from hotgrad.ops import checks, parameters
 
 
 class KHot(constraints.Constraint):
@@ -34,7 +36,7 @@ class KHot(constraints.Constraint):
         return exact & (value.sum(-1, dtype=torch.float64) == self.k)
 
 
-class SubsetLaw(EventMixin, Distribution):
+class SubsetLaw(EventMixin, NoFormula):
     """A law of k-hot vectors `(n,)` with one logit for each item.
 
     Args:
@@ -48,10 +50,10 @@ class SubsetLaw(EventMixin, Distribution):
 
     def __init__(self, logits: Tensor, k: int, validate_args: bool | None = None) -> None:
         validate = base.resolve_validation(validate_args)
-        checks.check_parameter(logits, "logits", event_dims=1)
+        parameters.check_parameter(logits, "logits", event_dims=1)
         self.k = checks.check_subset_size(k, logits.shape[-1])
         if validate and checks.values_readable(logits):
-            checks.check_subset_logits(logits, self.k)
+            parameters.check_subset_logits(logits, self.k)
         self.logits = logits
         super().__init__(logits.shape[:-1], logits.shape[-1:], validate_args=False)
         self._validate_args = validate
@@ -61,12 +63,15 @@ class SubsetLaw(EventMixin, Distribution):
         """The k-hot vectors."""
         return KHot(self.k)
 
-    def expand(self, batch_shape: Any, _instance: Any = None) -> Self:
-        return self.with_logits(self.logits.expand(torch.Size(batch_shape) + self.event_shape))
+    def __repr__(self) -> str:
+        return base.described(self, k=self.k, logits=self.logits)
 
+    def expand(self, batch_shape: Any, _instance: Any = None) -> Self:
+        return self.with_logits(self.logits.expand(self._expanded(batch_shape) + self.event_shape))
+
+    @abstractmethod
     def with_logits(self, logits: Tensor) -> Self:
         """k of as many items with other logits, of any batch shape."""
-        return base.copy_validation(self, type(self)(logits, self.k, validate_args=False))
 
     @property
     def variance(self) -> Tensor:
@@ -89,29 +94,40 @@ class SubsetLaw(EventMixin, Distribution):
             ValueError: more states than the budget.
         """
         n, k = self.event_shape[0], self.k
-        states = math.comb(n, k)
-        base.check_budget(states, budget, f"{type(self).__name__} of {k} of {n} items")
+        states = subsets(n, k)
+        check_budget(
+            states,
+            budget,
+            f"{type(self).__name__} of {k} of {n} items",
+            state_bytes=n * self.logits.element_size(),
+        )
         chosen = torch.tensor(list(combinations(range(n), k)), dtype=torch.long)
         chosen = chosen.reshape(states, k).to(self.logits.device)
         listed = self.logits.new_zeros((states, n)).scatter(1, chosen, 1.0)
         listed = listed.view((states,) + (1,) * len(self.batch_shape) + (n,))
-        return listed.expand((states, *self.batch_shape, n)) if expand else listed
+        return spread(listed, self, expand)
 
     @property
     def _wide(self) -> Tensor:
         """The logits in at least float32."""
-        return self.logits.to(ops.noise.noise_dtype(self.logits.dtype))
+        return ops.widened(self.logits)
 
     def _draw_gumbel(
         self, sample_shape: Any, generator: torch.Generator | None, *rows: int
     ) -> Tensor:
         """Gumbel noise `(*sample_shape, *batch_shape, *rows, n)`."""
-        shape = torch.Size(sample_shape) + self.batch_shape + torch.Size(rows) + self.event_shape
+        shape = (
+            checks.as_shape(sample_shape, "sample_shape")
+            + self.batch_shape
+            + torch.Size(rows)
+            + self.event_shape
+        )
         return ops.draw_gumbel(
             shape, dtype=self.logits.dtype, device=self.logits.device, generator=generator
         )
 
     def _check_value(self, value: Tensor) -> None:
+        checks.check_value(value)
         if not self._validate_args or not checks.values_readable(value):
             return
         n = self.event_shape[0]

@@ -11,7 +11,7 @@ from hotgrad.ops.events import like_event, over_event
 from hotgrad.ops.gap import gap_noise_of_bits, gap_noise_of_categories
 from hotgrad.ops.harden import k_hot, one_hot_argmax, straight_through, threshold
 from hotgrad.ops.m_hot import columns_maximum, relaxed_columns
-from hotgrad.ops.noise import draw_gumbel, draw_logistic, draw_sum_of_gamma, draw_uniform
+from hotgrad.ops.noise import added, draw_gumbel, draw_logistic, draw_sum_of_gamma, draw_uniform
 from hotgrad.ops.perturb import (
     Perturbed,
     map_with_finite_difference,
@@ -19,10 +19,17 @@ from hotgrad.ops.perturb import (
     perturbed_by_gumbel,
     perturbed_by_logistic,
 )
+from hotgrad.ops.precision import centred, plain, saturating, widened
 from hotgrad.ops.race import log_prob_of_order, log_prob_of_set, race_marginals
 from hotgrad.ops.race_noise import gumbel_given_order, gumbel_given_set
 from hotgrad.ops.reinmax import bernoulli_tangent, categorical_tangent, reinmax
-from hotgrad.ops.relax import binary_concrete, gumbel_softmax, log_gumbel_softmax, tempered
+from hotgrad.ops.relax import (
+    before_noise,
+    binary_concrete,
+    gumbel_softmax,
+    log_gumbel_softmax,
+    tempered,
+)
 from hotgrad.ops.softmax import log_softmax, softmax
 from hotgrad.ops.top_k import relaxed_top_k
 from hotgrad.ops.without_replacement import Arrivals, SetClock, first_arrivals
@@ -31,9 +38,12 @@ __all__ = [
     "Arrivals",
     "Perturbed",
     "SetClock",
+    "added",
+    "before_noise",
     "bernoulli_tangent",
     "binary_concrete",
     "categorical_tangent",
+    "centred",
     "columns_maximum",
     "draw_gumbel",
     "draw_logistic",
@@ -60,12 +70,15 @@ __all__ = [
     "over_event",
     "perturbed_by_gumbel",
     "perturbed_by_logistic",
+    "plain",
     "race_marginals",
     "reinmax",
     "relaxed_columns",
     "relaxed_top_k",
+    "saturating",
     "softmax",
     "straight_through",
     "tempered",
     "threshold",
+    "widened",
 ]

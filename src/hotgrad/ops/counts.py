@@ -88,12 +88,12 @@ def _span(root: Tensor, k: int) -> slice:
     return slice(max(0, k - len(root) + 1), min(k, len(root) - 1) + 1)
 
 
-def descend(levels: Levels, gradient: Tensor, mark: int) -> tuple[Levels, Tensor]:
-    """From the gradient to the last level, those to the others, and to each leaf's `mark`.
+def descend(levels: Levels, gradient: Tensor, marks: slice) -> tuple[Levels, Tensor]:
+    """From the gradient to the last level, those to the others, and to each leaf's `marks`.
 
     Returns:
         The gradients to the levels above the leaves, the last level's first; and that to the
-        leaves' coefficient of x^mark, `(nodes, batch)`.
+        leaves' coefficients of these powers of x, `(coefficients, nodes, batch)`.
     """
     gradients = [gradient]
     for level in levels[-2:0:-1]:
@@ -101,10 +101,10 @@ def descend(levels: Levels, gradient: Tensor, mark: int) -> tuple[Levels, Tensor
         swapped = correlate(_paired(upper, level), _pairs(level), len(level))
         gradients.append(_unpaired(swapped, upper, level))
     if len(levels) == 1:
-        return gradients, gradient[mark]
-    upper, leaves = gradients[-1][mark:], levels[0]
-    swapped = correlate(_paired(upper, leaves), _pairs(leaves), 1)
-    return gradients, _unpaired(swapped, upper, leaves)[0]
+        return gradients, gradient[marks]
+    upper, leaves = gradients[-1][marks.start :], levels[0]
+    swapped = correlate(_paired(upper, leaves), _pairs(leaves), marks.stop - marks.start)
+    return gradients, _unpaired(swapped, upper, leaves)
 
 
 def _paired(upper: Tensor, level: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ What such a move leaves is a softmax that agrees with the hard sample, without a
 import torch
 from torch import Tensor
 
-from hotgrad.ops.noise import noise_dtype
+from hotgrad.ops.precision import widened
 
 
 def gap_noise_of_categories(logits: Tensor, outcome: Tensor, gap: float) -> Tensor:
@@ -21,7 +21,7 @@ def gap_noise_of_categories(logits: Tensor, outcome: Tensor, gap: float) -> Tens
     Reference: Training Discrete Deep Generative Models via Gapped Straight-Through Estimator (Fan,
     Chi, Rudnicky, Ramadge, 2022), Section 3.2, https://arxiv.org/abs/2206.07235
     """
-    theta = logits.detach().to(noise_dtype(logits.dtype))
+    theta = widened(logits.detach())
     # a masked category is never chosen, and already below by more than any gap
     theta = torch.where(theta == -torch.inf, torch.finfo(theta.dtype).min, theta)
     top = theta.amax(-1, keepdim=True)
@@ -31,7 +31,7 @@ def gap_noise_of_categories(logits: Tensor, outcome: Tensor, gap: float) -> Tens
 
 def gap_noise_of_bits(logits: Tensor, outcome: Tensor, gap: float) -> Tensor:
     """The same for a bit, a choice of two: log-odds a become s max(s a, gap), s = 2 outcome - 1."""
-    odds = logits.detach().to(noise_dtype(logits.dtype))
+    odds = widened(logits.detach())
     sign = torch.where(outcome > 0.5, 1.0, -1.0).to(odds.dtype)
     # a certain bit is infinitely far ahead
     ahead = torch.where(odds.isinf(), gap, sign * odds)

@@ -6,6 +6,7 @@ it unchanged, so `tilt` finds one that puts the sum of p near k: then P(N = k) i
 and linear space neither under- nor overflows, in float32 too.
 """
 
+import math
 from typing import Any, NamedTuple
 
 import torch
@@ -25,6 +26,8 @@ from hotgrad.ops.counts import (
 )
 
 MAX_STEPS = 32
+STEPS_BY_ORDER = 10
+"""From the narrower bounds of `_bounds_by_order`; of 100,000 items six are enough."""
 DEVIATIONS = 40.0
 """How many variances the square of (mean - k) may be: then P(N = k) is above exp(-40) or so.
 
@@ -58,19 +61,21 @@ def tilt(scores: Tensor, k: int) -> Tensor:
     Newton's steps inside a bracket that halves; -inf scores are masks.
     """
     readable = checks.values_readable(scores) and scores.device.type == "cpu"
-    lowest, highest = scores.amin(0), scores.amax(0)
-    if readable and bool((lowest > -torch.inf).all()):
-        mean = scores.mean(0)
-        count = torch.full_like(mean, len(scores))
+    lowest = scores.amin(0) if readable else None
+    if lowest is not None and bool((lowest > -torch.inf).all()):
+        # k of k: the root is at infinity, and half an item off is near enough
+        n = len(scores)
+        centre = torch.tensor(min(n - 0.5, max(k, 0.5)) / n, dtype=scores.dtype).logit()
+        constant = centre - scores.mean(0)
+        low, high, steps = centre - scores.amax(0), centre - lowest, MAX_STEPS
     else:
-        possible = scores > -torch.inf
-        count = possible.sum(0).clamp(min=1)
-        lowest = torch.where(possible, scores, torch.inf).amin(0)
-        mean = torch.where(possible, scores, 0.0).sum(0) / count
-    # k of k: the root is at infinity, and half an item off is near enough
-    centre = ((count - 0.5).clamp(max=max(k, 0.5)) / count).logit()
-    low, high, constant = centre - highest, centre - lowest, centre - mean
-    for _ in range(MAX_STEPS):
+        low, high = _bounds_by_order(scores, k)
+        one = torch.where(high.isfinite(), high, low)
+        constant = torch.where((high - low).isfinite(), (low + high) / 2, one)
+        # none of no possible ones
+        constant = torch.where(constant.isfinite(), constant, 0.0)
+        steps = STEPS_BY_ORDER
+    for _ in range(steps):
         p = (scores + constant).sigmoid()
         excess = p.sum(0) - k
         variance = (k + excess - p.square().sum(0)).clamp(min=1e-6)
@@ -87,6 +92,21 @@ def tilt(scores: Tensor, k: int) -> Tensor:
     return constant
 
 
+def _bounds_by_order(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """Bounds of the constant that need no step to be seen: a few units apart, whatever the scores.
+
+    Where the k-th score and the next are far apart they cross, and any constant between will do.
+    One of them is infinite if all that are possible are chosen, or none.
+    """
+    n = len(scores)
+    largest = scores.topk(min(k + 1, n), 0).values
+    infinite = torch.full_like(scores[0], torch.inf)
+    # the k largest alone sum to k - 1/2 there, at least; the others to 1/2, at most
+    high = math.log(2 * k - 1) - largest[k - 1] if k else -infinite
+    low = -math.log(2 * (n - k) - 1) - largest[k] if k < n else infinite
+    return low, high
+
+
 def _marked_levels(columns: Tensor, k: int) -> Levels:
     """The tree that counts bits: of those that are 1 and those that are 0, the fewer are marked."""
     p, q = columns.sigmoid(), (-columns).sigmoid()
@@ -99,11 +119,11 @@ def _marked(n: int, k: int) -> tuple[int, int]:
     return (k, 1) if 2 * k <= n else (n - k, 0)
 
 
-def log_prob_and_marginals(scores: Tensor, k: int, levels: Levels) -> tuple[Tensor, Tensor]:
-    """log P(N = k), `(batch,)`, and P(bit i is 1 given N = k), `(batch, n)`.
+def log_prob_and_marginals(scores: Tensor, k: int, levels: Levels) -> tuple[Tensor, Tensor, Tensor]:
+    """log P(N = k), `(batch,)`, and P(bit i is 1 given N = k), `(batch, n)`, and that it is 0.
 
-    Differentiable for ever: the gradient of the first is marginals - sigmoid(scores), that of the
-    second the covariance of the bits.
+    Each is right to its last digits, however small. Differentiable for ever: the gradient of the
+    first is marginals - sigmoid(scores), that of the second the covariance of the bits.
 
     Args:
         scores: `(batch, n)`, shifted as `prepare` says.
@@ -133,44 +153,50 @@ def k_hot_from_uniforms(levels: Levels, n: int, k: int, uniforms: Tensor) -> Ten
     return drawn if mark else 1 - drawn
 
 
-def _composed(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """Both, as autograd differentiates them."""
+def _composed(scores: Tensor, k: int) -> tuple[Tensor, Tensor, Tensor]:
+    """The three, as autograd differentiates them."""
     columns = scores.t()
     levels, (marked, mark) = _marked_levels(columns, k), _marked(len(columns), k)
     total = coefficient(levels[-1], marked)
-    _, to_p = descend(levels, coefficient_gradient(levels[-1], marked), mark)
-    marginals = (columns.sigmoid() * to_p[: len(columns)] / total).t()
+    _, to_leaves = descend(levels, coefficient_gradient(levels[-1], marked), slice(0, 2))
+    to_p, to_q = (to_leaves[leaf, : len(columns)] / total for leaf in (mark, 1 - mark))
+    of_1, of_0 = (columns.sigmoid() * to_p).t(), ((-columns).sigmoid() * to_q).t()
     # probabilities, in spite of rounding
-    return total.log(), marginals - (marginals - 1).clamp(min=0).detach()
+    of_1, of_0 = (x - (x - 1).clamp(min=0).detach() for x in (of_1, of_0))
+    return total.log(), of_1, of_0
 
 
 class _KOfN(Function):
     """The same with its gradient written out, which is cheaper than autograd's own."""
 
     @staticmethod
-    def forward(ctx: Any, scores: Tensor, k: int, levels: Levels) -> tuple[Tensor, Tensor]:
+    def forward(ctx: Any, scores: Tensor, k: int, levels: Levels) -> tuple[Tensor, Tensor, Tensor]:
         n = scores.shape[1]
         marked, mark = _marked(n, k)
         total = coefficient(levels[-1], marked)
         seed = coefficient_gradient(levels[-1], marked)
-        gradients, to_p = descend(levels, seed, mark)
-        # what a bit's marginal is over its p
-        chance = to_p[:n] / total
+        gradients, to_leaves = descend(levels, seed, slice(0, 2))
+        # what a bit's marginal is over its p, and that of a 0 over its q
+        chances = to_leaves[:, :n] / total
+        chance = chances[mark]
         # on the context and not among its saved tensors, so that a law may keep what it computed
         # and serve more than one backward pass
         ctx.scores, ctx.k, ctx.levels, ctx.gradients = scores, k, levels, gradients
         ctx.total, ctx.chance = total, chance
-        marginals = (levels[0][mark, :n] * chance).t().contiguous()
-        return total.log(), marginals.clamp_(max=1)  # rounding may put them above
+        of_1, of_0 = (
+            (levels[0][leaf, :n] * chances[leaf]).t().contiguous() for leaf in (mark, 1 - mark)
+        )
+        return total.log(), of_1.clamp_(max=1), of_0.clamp_(max=1)  # rounding may put them above
 
     @staticmethod
     def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor, None, None]:
         scores, k, levels = ctx.scores, ctx.k, ctx.levels
         if torch.is_grad_enabled():  # someone will differentiate the gradient
-            both = _composed(scores, k)
-            (gradient,) = torch.autograd.grad(both, scores, upstream, create_graph=True)
+            results = _composed(scores, k)
+            (gradient,) = torch.autograd.grad(results, scores, upstream, create_graph=True)
             return gradient, None, None
-        to_log_prob, direction = upstream
+        to_log_prob, to_1, to_0 = upstream
+        direction = to_1 - to_0
         n, total, chance = scores.shape[1], ctx.total, ctx.chance
         marked, mark = _marked(n, k)
         p, q = levels[0][mark, :n], levels[0][1 - mark, :n]

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from hotgrad.ops.conditional import gumbel_given_outcome
+from hotgrad.ops.precision import centred
 from hotgrad.ops.relax import Temperature, gumbel_softmax
 
 
@@ -24,7 +25,7 @@ def relaxed_columns(logits: Tensor, noise: Tensor, temperature: Temperature) -> 
         temperature: positive; a number, or a tensor that broadcasts against the logits.
     """
     count, classes = noise.shape[-2] - 1, noise.shape[-1]
-    fixed = logits.detach().to(noise.dtype)
+    fixed = centred(logits.detach()).to(noise.dtype)
     winners = (fixed + noise[..., 0, :]).topk(count).indices.unsqueeze(-1)
     outcome = winners == torch.arange(classes, device=winners.device)
     accepted = gumbel_given_outcome(fixed.unsqueeze(-2), outcome, noise[..., 1:, :])

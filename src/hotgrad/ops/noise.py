@@ -18,6 +18,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from hotgrad.ops import checks
+
 
 class _Form(NamedTuple):
     """How words become noise of a dtype."""
@@ -46,6 +48,19 @@ def noise_dtype(dtype: torch.dtype) -> torch.dtype:
     return torch.float64 if dtype == torch.float64 else torch.float32
 
 
+def source(generator: torch.Generator | None) -> dict[str, Any]:
+    """What torch's drawing functions take, as keywords: nothing at all in place of None.
+
+    With `generator=` they take no symbolic sizes, also where it is None: what is compiled or
+    exported for any batch size would fail at the second one.
+
+    Raises:
+        ValueError: it is neither None nor a generator of torch's.
+    """
+    checks.check_generator(generator)
+    return {} if generator is None else {"generator": generator}
+
+
 def draw_gumbel(
     shape: Sequence[int],
     *,
@@ -56,7 +71,9 @@ def draw_gumbel(
     """Standard Gumbel noise, -log E with E ~ Exp(1).
 
     E = -log1p(-|w|) keeps the lower tail of E, which decides whether a rare class wins, as fine as
-    floats are. float16 and bfloat16 get float32 noise.
+    floats are. Its upper tail, which decides nothing, ends where |w| rounds to 1: so the noise is
+    never below -2.812 in float32, which leaves out a probability of 6e-8, nor below -3.605 in
+    float64. float16 and bfloat16 get float32 noise.
     """
     i_plus_s, scale = _signed_words(shape, dtype, device, generator)
     # in place: the numbers are ours alone, and every pass over the memory counts
@@ -77,6 +94,12 @@ def draw_logistic(
     """
     i_plus_s, scale = _signed_words(shape, dtype, device, generator)
     return torch.logit(i_plus_s.abs().mul_(scale / 2)).copysign_(i_plus_s)
+
+
+def added(noise: Tensor, logits: Tensor) -> Tensor:
+    """Noise of the logits' shape that is nobody else's, plus the logits."""
+    # in place, which spares memory; vmap may have drawn one noise for all that it maps
+    return noise.add_(logits) if checks.values_readable(noise, logits) else noise + logits
 
 
 EULER_GAMMA = 0.5772156649015329
@@ -110,10 +133,10 @@ def draw_sum_of_gamma(
     options: Any = {"dtype": noise_dtype(dtype), "device": device}
     terms = range(1, SUM_OF_GAMMA_TERMS + 1)
     rest = math.pi**2 / 6 - sum(1 / i**2 for i in terms)
-    noise = torch.randn(tuple(shape), generator=generator, **options) * math.sqrt(rest / k)
+    noise = torch.randn(tuple(shape), **source(generator), **options) * math.sqrt(rest / k)
     alpha = torch.full(tuple(shape), 1 / k, **options)
     for i in terms:
-        noise += torch._standard_gamma(alpha, generator=generator) / i
+        noise += torch._standard_gamma(alpha, **source(generator)) / i
     return noise + (EULER_GAMMA - sum(1 / i for i in terms)) / k
 
 
@@ -141,20 +164,37 @@ def _signed_words(
     size = math.prod(shape)
     # one call for 64 bits costs what one for 32 does: float32 takes two elements out of each
     words = _random_words((size * form.bits + 63) // 64, device, generator)
-    fraction = torch.rand((), dtype=dtype, device=device, generator=generator)
-    integers = words.view(form.integer)[:size].view(tuple(shape)).to(dtype)
+    fraction = torch.rand((), dtype=dtype, device=device, **source(generator))
+    integers = _integers(words, size, form).view(tuple(shape)).to(dtype)
     return integers.add_(fraction.clamp(form.least_fraction, form.most_fraction)), form.scale
+
+
+def _integers(words: Tensor, size: int, form: _Form) -> Tensor:
+    """The first `size` integers of the form's bits, of which a word has one or two."""
+    if form.bits == 64:
+        return words
+    if not _by_rules():
+        return words.view(form.integer)[:size]
+    # the same by shifts: to slice them would bind a graph to what half the size rounds to, and
+    # neither torch.jit nor older vmaps view another dtype
+    index = torch.arange(size, device=words.device)
+    return (words[index >> 1] << (32 - 32 * (index & 1))) >> 32
 
 
 def _random_words(
     count: int, device: torch.device | str | None, generator: torch.Generator | None
 ) -> Tensor:
     """Random 64-bit words."""
-    traced = torch.compiler.is_compiling()
-    if traced or torch._C._functorch.maybe_current_level() is not None:
-        # the call that compilers and vmap know, slower for its modulo; the highest bit turned, so
-        # that a generator gives the same words either way
-        words = torch.randint(-(2**63), 2**63 - 1, (count,), device=device, generator=generator)
+    if _by_rules():
+        # the call that compilers and vmap know (`random_.from` is no Python, in which make_fx
+        # writes), slower for its modulo; the highest bit turned, so that a generator gives the same
+        # words either way
+        words = torch.randint(-(2**63), 2**63 - 1, (count,), device=device, **source(generator))
         return words ^ -(2**63)
     words = torch.empty(count, dtype=torch.int64, device=device)
-    return words.random_(-(2**63), None, generator=generator)
+    return words.random_(-(2**63), None, **source(generator))
+
+
+def _by_rules() -> bool:
+    """Whether all must be said in operations for which vmap, compilers and tracers have rules."""
+    return checks.recorded() or torch._C._functorch.maybe_current_level() is not None

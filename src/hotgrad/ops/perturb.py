@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from hotgrad.ops.precision import centred
 from hotgrad.ops.softmax import softmax
 
 Argmax = Callable[[Tensor], Tensor]
@@ -21,7 +22,8 @@ class Perturbed(NamedTuple):
     """Scores with noise, and the noise's density seen from them."""
 
     scores: Tensor
-    """Logits plus noise, in the noise's dtype, differentiable in the logits."""
+    """Logits plus noise, but for a constant where the state is one that no common shift moves; in
+    the noise's dtype, differentiable in the logits."""
     slope: Tensor
     """Of -log density at the scores, or its mean given what the state depends on; 0 where a logit
     is infinite."""
@@ -40,7 +42,7 @@ def perturbed_by_gumbel(logits: Tensor, noise: Tensor, scale: float = 1.0) -> Pe
     fixed = _fixed(logits)
     kept = torch.where(fixed, -torch.inf, -noise)
     slope = 1 - (~fixed).sum(-1, keepdim=True) * softmax(kept)
-    return _perturbed(logits, noise, slope, scale)
+    return _perturbed(centred(logits), noise, slope, scale)
 
 
 def perturbed_by_logistic(logits: Tensor, noise: Tensor, scale: float = 1.0) -> Perturbed:

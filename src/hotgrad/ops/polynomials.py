@@ -19,7 +19,7 @@ from hotgrad.ops import checks
 
 def product(a: Tensor, b: Tensor, degree: int) -> Tensor:
     """The coefficients of a(x) b(x) up to x^degree; `(coefficients, *batch)` each."""
-    if torch.is_grad_enabled():
+    if torch.is_grad_enabled() and not checks.recorded():
         return _Product.apply(a, b, degree)  # type: ignore[no-untyped-call]
     return _product(a, b, degree)
 
@@ -29,7 +29,7 @@ def correlate(c: Tensor, b: Tensor, size: int) -> Tensor:
 
     The batch of `c` broadcasts against that of `b`.
     """
-    if torch.is_grad_enabled():
+    if torch.is_grad_enabled() and not checks.recorded():
         return _Correlation.apply(c, b, size)  # type: ignore[no-untyped-call]
     return _correlation(c, b, size)
 

@@ -13,9 +13,11 @@ def gauss_legendre(count: int, like: Tensor) -> tuple[Tensor, Tensor]:
 
 
 @cache
+# kept for the whole process: tensors of inference mode would be of no use to training later
+@torch.inference_mode(False)
 def _on_cpu(count: int) -> tuple[Tensor, Tensor]:
     """By Newton's steps on the Legendre polynomial, from Chebyshev's nodes."""
-    index = torch.arange(count, 0, -1, dtype=torch.float64)
+    index = torch.arange(count, 0, -1, dtype=torch.float64, device="cpu")
     x = torch.cos(torch.pi * (index - 0.25) / (count + 0.5))
     for _ in range(8):
         before, value = torch.ones_like(x), x.clone()

@@ -15,12 +15,16 @@ on the window where they live give them to about 1e-11 in float64.
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
+from hotgrad.ops import checks
 from hotgrad.ops.counts import count_levels, descend
 from hotgrad.ops.polynomials import correlate
+from hotgrad.ops.precision import centred
 from hotgrad.ops.quadrature import gauss_legendre
 from hotgrad.ops.softmax import logaddexp
 
@@ -28,6 +32,8 @@ NODES = {torch.float32: 64, torch.float64: 128}
 E_FOLDS = {torch.float32: 18.0, torch.float64: 33.0}
 """Tails below exp(-this) of the peak are left out."""
 HALVINGS = 24
+MOST_AT_ONCE = 2**21
+"""The most integrands, items times nodes, that are held at once: a few hundred megabytes."""
 
 
 def log_prob_of_set(logits: Tensor, chosen: Tensor, k: int) -> Tensor:
@@ -41,7 +47,25 @@ def log_prob_of_set(logits: Tensor, chosen: Tensor, k: int) -> Tensor:
     Returns:
         `(...)`; -inf where a masked item is chosen. Differentiable in the logits.
     """
-    logits, chosen = torch.broadcast_tensors(logits, chosen > 0.5)
+    shape = torch.broadcast_shapes(logits.shape, chosen.shape)
+    rows = shape[:-1].numel()
+    most = MOST_AT_ONCE // (NODES[logits.dtype] * max(k, 1))
+    if len(shape) == 1 or rows <= most:
+        return _log_prob_of_set(logits, chosen, k)
+    pieces = max(1, most * shape[0] // rows)
+    return torch.cat(
+        [
+            _again(_log_prob_of_set, some_logits, some_chosen, k)
+            for some_logits, some_chosen in zip(
+                logits.expand(shape).split(pieces), chosen.expand(shape).split(pieces), strict=True
+            )
+        ]
+    )
+
+
+def _log_prob_of_set(logits: Tensor, chosen: Tensor, k: int) -> Tensor:
+    """The same, of all rows at once."""
+    logits, chosen = torch.broadcast_tensors(centred(logits), chosen > 0.5)
     race = SetRace(logits, chosen, k)
     with torch.no_grad():
         low, high = race.window()
@@ -58,7 +82,7 @@ def log_prob_of_set(logits: Tensor, chosen: Tensor, k: int) -> Tensor:
 def log_prob_of_order(logits: Tensor, order: Tensor) -> Tensor:
     """log-probability of drawing `order` `(..., k)`, one item after another, from `(..., n)`."""
     shape = torch.broadcast_shapes(logits.shape[:-1], order.shape[:-1])
-    logits = logits.expand((*shape, logits.shape[-1]))
+    logits = centred(logits).expand((*shape, logits.shape[-1]))
     order = order.expand((*shape, order.shape[-1]))
     drawn, left = order_rates(logits, order)
     return (drawn - left).sum(-1)
@@ -66,7 +90,7 @@ def log_prob_of_order(logits: Tensor, order: Tensor) -> Tensor:
 
 def order_rates(logits: Tensor, order: Tensor) -> tuple[Tensor, Tensor]:
     """log-rates of the items in their order, and of all that are left before each draw."""
-    placed = torch.zeros_like(logits, dtype=torch.bool).scatter(-1, order, True)
+    placed = torch.zeros_like(logits, dtype=torch.bool).scatter(-1, order, 1)
     others = torch.where(placed, -torch.inf, logits)
     nothing = (others == -torch.inf).all(-1, keepdim=True)
     others = torch.where(nothing, 0.0, others).logsumexp(-1, keepdim=True)
@@ -166,21 +190,43 @@ def race_marginals(logits: Tensor, k: int) -> Tensor:
     possible = logits > -torch.inf
     if k == 0:
         return torch.where(possible, logits, 0.0) * 0
+    logits = centred(logits, 0)
     low, high = _turnover(logits.detach(), k)
     nodes, weights = gauss_legendre(NODES[logits.dtype], logits)
     half = (high - low) / 2
     clock = (low + high) / 2 + half * nodes.unsqueeze(-1)
-    # (n, nodes, batch); the tree takes nodes and batch as one
-    e = (logits.unsqueeze(1) + clock).clamp(max=6.0).exp()
-    not_arrived, arrived = (-e).exp(), -torch.expm1(-e)
-    still_few = _at_most(k - 1, torch.stack([not_arrived, arrived]).flatten(2)).view_as(e)
-    density = e * not_arrived * still_few
-    later = (density * (half * weights.unsqueeze(-1))).sum(1)
+    weights = half * weights.unsqueeze(-1)
+    at_once = max(1, MOST_AT_ONCE // max(1, logits.numel()))
+    if at_once >= len(clock):
+        later = _later(logits, clock, weights, k)
+    else:
+        later = torch.zeros_like(logits)
+        for times, shares in zip(clock.split(at_once), weights.split(at_once), strict=True):
+            later = later + _again(_later, logits, times, shares, k)
     earlier = -torch.expm1(-(logits + low).clamp(max=6.0).exp())
     certain = possible & (possible.sum(0) <= k)
     marginals = torch.where(certain, 1.0, earlier + later)
     # probabilities, in spite of rounding
     return marginals - (marginals - 1).clamp(min=0).detach()
+
+
+def _later(logits: Tensor, clock: Tensor, weights: Tensor, k: int) -> Tensor:
+    """The integral over these times `(nodes, batch)` of an item's arrival as one of the first k."""
+    # (n, nodes, batch); the tree takes nodes and batch as one
+    e = (logits.unsqueeze(1) + clock).clamp(max=6.0).exp()
+    not_arrived, arrived = (-e).exp(), -torch.expm1(-e)
+    still_few = _at_most(k - 1, torch.stack([not_arrived, arrived]).flatten(2)).view_as(e)
+    density = e * not_arrived * still_few
+    return (density * weights).sum(1)
+
+
+def _again(piece: Callable[..., Tensor], *arguments: Any) -> Tensor:
+    """A piece of a large whole, worked out again for its gradient instead of kept till then."""
+    tensors = [argument for argument in arguments if isinstance(argument, Tensor)]
+    if not torch.is_grad_enabled() or not checks.values_readable(*tensors):
+        return piece(*arguments)
+    result: Tensor = checkpoint(piece, *arguments, use_reentrant=False, preserve_rng_state=False)
+    return result
 
 
 def _at_most(count: int, leaves: Tensor) -> Tensor:
@@ -192,8 +238,8 @@ def _at_most(count: int, leaves: Tensor) -> Tensor:
     gradient = torch.stack(
         [correlate(to_root, right, len(right)), correlate(to_root, left, len(left))], 1
     )
-    _, to_arrived = descend(levels, gradient, 1)
-    return to_arrived[: leaves.shape[1]]
+    _, to_arrived = descend(levels, gradient, slice(1, 2))
+    return to_arrived[0, : leaves.shape[1]]
 
 
 @torch.no_grad()

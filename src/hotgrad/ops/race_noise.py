@@ -7,6 +7,7 @@ in, `-log E_i` with E_i exponential, and comes out as a smooth map of it that le
 import torch
 from torch import Tensor
 
+from hotgrad.ops.precision import centred
 from hotgrad.ops.quadrature import gauss_legendre
 from hotgrad.ops.race import SetRace, bisect, log_arrived, order_rates, running_logsumexp
 from hotgrad.ops.softmax import logaddexp
@@ -26,7 +27,7 @@ def gumbel_given_order(logits: Tensor, order: Tensor, noise: Tensor) -> Tensor:
         order: indices, `(..., k)`.
         noise: fresh standard Gumbel noise, `(..., n)`.
     """
-    logits = logits.to(noise.dtype)
+    logits = centred(logits).to(noise.dtype)
     shape = torch.broadcast_shapes(logits.shape[:-1], order.shape[:-1], noise.shape[:-1])
     logits, noise = (x.expand((*shape, x.shape[-1])) for x in (logits, noise))
     order = order.expand((*shape, order.shape[-1]))
@@ -55,7 +56,9 @@ def gumbel_given_set(logits: Tensor, chosen: Tensor, noise: Tensor, k: int) -> T
         noise: fresh standard Gumbel noise, broadcasts against the logits.
         k: how many are marked.
     """
-    logits, chosen, noise = torch.broadcast_tensors(logits.to(noise.dtype), chosen > 0.5, noise)
+    logits, chosen, noise = torch.broadcast_tensors(
+        centred(logits).to(noise.dtype), chosen > 0.5, noise
+    )
     race = SetRace(logits, chosen, k)
     masked = logits == -torch.inf
     log_rates = torch.where(masked, 0.0, race.log_rates)

@@ -7,7 +7,7 @@ temperature of 1e-3 doesn't fit into float16, and bfloat16 scores tie.
 import torch
 from torch import Tensor
 
-from hotgrad.ops.noise import noise_dtype
+from hotgrad.ops.precision import centred, widened
 from hotgrad.ops.softmax import log_softmax, softmax
 
 Temperature = float | Tensor
@@ -20,7 +20,8 @@ def gumbel_softmax(
 
     Categorical Reparameterization with Gumbel-Softmax (Jang, Gu, Poole, 2016), Eq. 2.
     """
-    return softmax(_scores(logits, noise, temperature), dim).to(logits.dtype)
+    scores = before_noise(logits, temperature, dim) + noise
+    return softmax(tempered(scores, temperature), dim).to(logits.dtype)
 
 
 def log_gumbel_softmax(logits: Tensor, noise: Tensor | float, temperature: Temperature) -> Tensor:
@@ -28,7 +29,7 @@ def log_gumbel_softmax(logits: Tensor, noise: Tensor | float, temperature: Tempe
 
     Finite where the sample itself underflows to 0; -inf at masked categories alone.
     """
-    return log_softmax(_scores(logits, noise, temperature))
+    return log_softmax(tempered(before_noise(logits, temperature) + noise, temperature))
 
 
 def binary_concrete(logits: Tensor, noise: Tensor | float, temperature: Temperature) -> Tensor:
@@ -36,12 +37,20 @@ def binary_concrete(logits: Tensor, noise: Tensor | float, temperature: Temperat
 
     The Concrete Distribution (Maddison, Mnih, Teh, 2016), appendix B.
     """
-    return _scores(logits, noise, temperature).sigmoid().to(logits.dtype)
+    return tempered(widened(logits) + noise, temperature).sigmoid().to(logits.dtype)
 
 
-def _scores(logits: Tensor, noise: Tensor | float, temperature: Temperature) -> Tensor:
-    """(logits + noise) / temperature, in at least float32."""
-    return tempered(logits.to(noise_dtype(logits.dtype)) + noise, temperature)
+def before_noise(logits: Tensor, temperature: Temperature, dim: int = -1) -> Tensor:
+    """Logits to add noise to, and to divide by a temperature then.
+
+    Centred, unless a row's categories have temperatures of their own: those make several numbers of
+    a common constant.
+    """
+    if isinstance(temperature, Tensor):
+        place = dim if dim < 0 else dim - logits.ndim
+        if -place <= temperature.ndim and temperature.shape[place] > 1:
+            return widened(logits)
+    return centred(logits, dim)
 
 
 def tempered(scores: Tensor, temperature: Temperature) -> Tensor:

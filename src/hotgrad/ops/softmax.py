@@ -9,6 +9,8 @@ rounding.
 import torch
 from torch import Tensor
 
+from hotgrad.ops import checks
+
 VECTOR_BYTES = 64 if "AVX512" in torch.backends.cpu.get_cpu_capability() else 32
 
 
@@ -38,7 +40,7 @@ def _is_short(scores: Tensor, dim: int) -> bool:
     # a compiler vectorises as it sees fit; another dimension than the last is vectorised already
     return (
         scores.device.type == "cpu"
-        and not torch.compiler.is_compiling()
+        and not checks.recorded()
         and dim in (-1, scores.ndim - 1)
         and scores.ndim > 1
         and scores.shape[dim] * scores.element_size() < VECTOR_BYTES

@@ -3,8 +3,7 @@
 import torch
 from torch import Tensor
 
-from hotgrad.ops.noise import noise_dtype
-from hotgrad.ops.relax import Temperature, tempered
+from hotgrad.ops.relax import Temperature, before_noise, tempered
 from hotgrad.ops.softmax import log_softmax
 
 
@@ -30,7 +29,7 @@ def relaxed_top_k(scores: Tensor, k: int, temperature: Temperature) -> Tensor:
     Algorithm 2, https://arxiv.org/abs/1901.10517; the relaxation itself: Neural Nearest Neighbors
     Networks (Plötz, Roth, 2018), https://arxiv.org/abs/1810.12575
     """
-    alpha = scores.to(noise_dtype(scores.dtype))
+    alpha = before_noise(scores, temperature)
     masked = alpha.detach() == -torch.inf
     total = torch.where(masked, 0.0, alpha) * 0
     for j in range(k):
@@ -47,7 +46,7 @@ def _log_rest(log_taken: Tensor) -> Tensor:
     An entry above 1/2 is the largest; what it leaves is what the others have.
     """
     largest = torch.zeros_like(log_taken, dtype=torch.bool).scatter(
-        -1, log_taken.detach().argmax(-1, keepdim=True), True
+        -1, log_taken.detach().argmax(-1, keepdim=True), 1
     )
     others = torch.where(largest, -torch.inf, log_taken)
     # an infinity would stay: the others' logarithm overflows near the least temperature allowed
