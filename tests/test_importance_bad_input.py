@@ -1,7 +1,7 @@
 """What `importance_bound` refuses, and what it says then."""
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -92,3 +92,48 @@ def test_a_law_of_ones_own_is_served_by_vimco(events: int, generator: Generator)
     why = "asks q for copies, by with_logits, which SampledOnly doesn't have. Use VIMCO"
     with pytest.raises(NotImplementedError, match=why):
         hg.importance_bound(log_weight, q, hg.ScoreFunction(), 3)
+
+
+class Binary(td.Distribution):
+    """Whole numbers below 4 as their two bits, from logits of the four: not event-shaped."""
+
+    arg_constraints: ClassVar[dict[str, Any]] = {}
+
+    def __init__(self, logits: Tensor) -> None:
+        self.logits = logits
+        super().__init__(logits.shape[:-1], torch.Size([2]), validate_args=False)
+
+    def with_logits(self, logits: Tensor) -> "Binary":
+        return Binary(logits)
+
+    def sample(self, sample_shape: Any = (), *, generator: Any = None) -> Tensor:
+        z = hg.OneHotCategorical(logits=self.logits).sample(sample_shape, generator=generator)
+        return torch.stack([z[..., 2:].sum(-1), z[..., 1::2].sum(-1)], -1)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        number = (2 * value[..., 0] + value[..., 1]).long().unsqueeze(-1)
+        log_probs = self.logits.log_softmax(-1).expand(*number.shape[:-1], 4)
+        return log_probs.gather(-1, number).squeeze(-1)
+
+
+class Shapeless(hg.OneHotCategorical):
+    """Forgets the batch of the logits that it is given."""
+
+    def with_logits(self, logits: Tensor) -> "Shapeless":
+        return Shapeless(logits=logits.flatten(0, -2)[0])
+
+
+@pytest.mark.parametrize(
+    ("q", "found"),
+    [
+        (Binary(torch.zeros(5, 4)), r"Binary, whose logits have the shape \(5, 4\)"),
+        (
+            Shapeless(logits=torch.zeros(5, 3)),
+            r"Shapeless, whose with_logits makes \(\) and \(3,\)",
+        ),
+    ],
+)
+def test_copies_that_can_not_be_made_are_refused(q: Any, found: str) -> None:
+    with pytest.raises(NotImplementedError, match=rf"copies of q .*q is {found}.*Use VIMCO\(\)"):
+        hg.importance_bound(lambda z: z.sum(-1), q, hg.ScoreFunction(), 3)
+    assert hg.importance_bound(lambda z: z.sum(-1), q, hg.VIMCO(), 3).shape == (5,)

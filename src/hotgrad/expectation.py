@@ -7,6 +7,7 @@ from torch import distributions as td
 from hotgrad.distributions import as_law
 from hotgrad.estimators import Estimator, entry
 from hotgrad.estimators.base import Function, check_num_samples
+from hotgrad.ops import checks
 
 
 def expectation(
@@ -14,7 +15,7 @@ def expectation(
     q: td.Distribution,
     estimator: Estimator,
     *,
-    num_samples: int = 1,
+    num_samples: int | None = None,
     generator: torch.Generator | None = None,
 ) -> Tensor:
     r"""The Monte Carlo mean of f under q, whose backward is the estimator's gradient.
@@ -26,24 +27,28 @@ def expectation(
 
     Args:
         f: `(n, *batch, *event) -> (n, *batch)`. n is `num_samples` at hard samples; some estimators
-            ask more than once, and about more or fewer z (`evaluations` says how many in all).
+            ask more than once, and about more or fewer z (`evaluations` says how many in all). It
+            may change z in place.
         q: the law of z: `Bernoulli`, `OneHotCategorical`, `KSubset`, `PlackettLuceSubset`,
             `to_event` of them, torch's own classes of the first two names, or any distribution with
             the methods that the estimator calls. With a `Joint` of several f gets a dict of z.
         estimator: for example `GumbelSoftmax(temperature=0.5)` or `ScoreFunction()`.
-        num_samples: samples of z for each element of the batch.
-        generator: the source of randomness; torch's global one by default.
+        num_samples: samples of z for each element of the batch; by default the least that the
+            estimator takes: one, or two for `ScoreFunction()`, `ARM`, `DisARM` and `UnorderedSet`.
+        generator: the source of randomness; torch's global one by default. Not for use under
+            `torch.utils.checkpoint` or `torch.compile` (see `gumbel_softmax`).
 
     Returns:
         `(*batch,)`.
 
     Raises:
-        ValueError: f returned a wrong shape or (where q validates its arguments) non-finite values,
-            or values without a gradient to an estimator that differentiates f; q is relaxed,
-            continuous or a law of torch that isn't listed above; num_samples isn't a positive
-            integer, or not one that the estimator takes.
+        ValueError: f isn't a function, or returned a wrong shape or (where q validates its
+            arguments) non-finite values, or values without a gradient to an estimator that
+            differentiates f; q is relaxed, continuous or a law of torch that isn't listed above;
+            num_samples isn't a positive integer, or not one that the estimator takes; a temperature
+            that doesn't broadcast; a generator that isn't one.
         NotImplementedError: the estimator needs a method that q hasn't; the message names
-            estimators that serve it.
+            estimators that work with it.
 
     Example:
         >>> logits = torch.zeros(2, 3, requires_grad=True)
@@ -52,8 +57,10 @@ def expectation(
         >>> hg.expectation(f, q, hg.Exact())
         tensor(0.3333, grad_fn=<SumBackward1>)
     """
+    entry.check_not_in_jit_trace()
     entry.check_is_estimator(estimator, "surrogate")
     q = as_law(q)
     entry.check_pairing(estimator, q)
-    check_num_samples(estimator, num_samples)
-    return estimator.surrogate(entry.checked(f, q, estimator), q, num_samples, generator)
+    checks.check_generator(generator)
+    count = check_num_samples(estimator, num_samples)
+    return estimator.surrogate(entry.checked(f, q, estimator), q, count, generator)

@@ -50,7 +50,8 @@ def importance_bound(
             `with_logits` too.
         estimator: for example `VIMCO()` or `GumbelSoftmax(temperature=0.5)`.
         num_samples: K; two at least for VIMCO.
-        generator: the source of randomness; torch's global one by default.
+        generator: the source of randomness; torch's global one by default. Not for use under
+            `torch.utils.checkpoint` or `torch.compile` (see `gumbel_softmax`).
 
     Returns:
         `(*batch,)`.
@@ -72,8 +73,10 @@ def importance_bound(
     Reference: Importance Weighted Autoencoders (Burda, Grosse, Salakhutdinov, 2015), Section 3,
     https://arxiv.org/abs/1509.00519
     """
+    entry.check_not_in_jit_trace()
     entry.check_is_estimator(estimator, "surrogate", "bound_surrogate")
-    checks.check_count(num_samples, "num_samples")
+    num_samples = checks.check_count(num_samples, "num_samples")
+    checks.check_generator(generator)
     q = as_law(q)
     entry.check_pairing(estimator, q)
     weigh = entry.checked(
@@ -107,9 +110,21 @@ def _copies(q: Any, count: int) -> Independent:
                 f"importance_bound asks q for copies, by with_logits, which {type(law).__name__} "
                 "doesn't have. Use VIMCO(), which asks for sample and log_prob alone."
             )
-    logits = q.logits.unsqueeze(len(q.batch_shape))
-    shape = (*q.batch_shape, count, *q.event_shape)
-    return Independent(q.with_logits(logits.expand(shape)), 1, q._validate_args)
+    event = tuple(q.event_shape)
+    shape = (*q.batch_shape, count, *event)
+    if q.logits.shape == q.batch_shape + q.event_shape:
+        copies = q.with_logits(q.logits.unsqueeze(len(q.batch_shape)).expand(shape))
+        if copies.batch_shape + copies.event_shape == shape:
+            return Independent(copies, 1, q._validate_args)
+        made = f"{tuple(copies.batch_shape)} and {tuple(copies.event_shape)}"
+        found = f"whose with_logits makes {made} of logits {shape}"
+    else:
+        found = f"whose logits have the shape {tuple(q.logits.shape)}"
+    raise NotImplementedError(
+        f"importance_bound makes copies of q by with_logits, of logits in the shape of its batch "
+        f"and its event, {tuple(q.batch_shape)} and {event}. q is {type(q).__name__}, {found}. Use "
+        "VIMCO(), which asks for sample and log_prob alone."
+    )
 
 
 def _possible(bounds: Tensor, q: Any) -> Tensor:

@@ -2,6 +2,7 @@
 
 import copy
 import math
+import re
 from typing import Any
 
 import pytest
@@ -267,6 +268,28 @@ class TestLongRun:
         assert "can't be told from zero" in found.reference["text"]
         assert found.rows[0]["bias"] is None
 
+    def test_what_only_can_not_be_told_from_zero_is_not_called_zero(self) -> None:
+        generator = torch.Generator().manual_seed(0)
+        weights = torch.randn(20, 50, generator=generator)
+        q = hg.OneHotCategorical(logits=torch.zeros(20, 50)).to_event(1)
+        found = hg.audit(
+            lambda z: (z * weights).sum((-1, -2)).tanh(),
+            q,
+            [hg.StraightThrough(), hg.ScoreFunction()],
+            replicates=50,
+            generator=generator,
+        )
+        known = "the exact gradient can't be told from zero"
+        doubt = re.search(rf"\({known}, norm (\S+), standard error (\S+): more", found.verdict)
+        assert doubt is not None
+        # of all coordinates together, 0.11 by a run that is a hundred times as long
+        assert float(doubt[2]) / 2 < float(doubt[1]) < 0.3
+        assert float(doubt[2]) == pytest.approx(found.reference["error"], rel=0.05)
+        said = " ".join(str(found).split())
+        assert f"absolute, and there is no cosine, since {known}." in said
+        assert "zero to" not in said
+        assert "is zero" not in said
+
 
 def test_progress_rises_to_its_end() -> None:
     seen: list[tuple[int, int]] = []
@@ -333,3 +356,19 @@ def test_an_estimator_of_a_users_own_needs_no_more_than_a_surrogate() -> None:
     assert row["estimator"] == "Own"
     assert not row["unbiased"]
     assert row["evaluations"] == 1
+
+
+def test_a_distribution_of_a_users_own_needs_no_mode() -> None:
+    class Own(hg.OneHotCategorical):
+        mode = None  # type: ignore[assignment]
+
+    q = Own(logits=torch.tensor([0.5, -torch.inf, 0.0]))
+    found = hg.audit(
+        lambda z: 1 / (1 - z[..., 1]) + z[..., 0],  # undefined at the masked category
+        q,
+        [hg.ScoreFunction()],
+        replicates=40,
+        generator=seeded(),
+    )
+    assert found.reference["states"] == 3
+    assert found.reference["norm"] == pytest.approx(2**0.5 * 0.5 / (2 + 2 * math.cosh(0.5)) * 2)

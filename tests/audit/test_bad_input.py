@@ -193,7 +193,7 @@ class TestZeroGradient:
         q = hg.KSubset(torch.linspace(-1, 1, 6), 6)
         found = audit(lambda z: (z @ torch.arange(6.0) - 5).abs(), q, [hg.StraightThrough()])
         assert found.reference["norm"] == 0
-        assert found.reference["text"] == "summed over all 1 state; it is zero"
+        assert found.reference["text"] == "summed over all 1 state; it is zero to within rounding"
 
     def test_the_verdict_is_absolute_too(self) -> None:
         q = hg.Bernoulli(logits=torch.zeros(4)).to_event(1)
@@ -249,6 +249,9 @@ class TestFunction:
         ({"budget": 0}, "budget must be an integer"),
         ({"temperatures": (0.5, 0.0)}, "temperature must be positive"),
         ({"temperatures": 0.5}, "temperatures must be a sequence such as"),
+        ({"temperatures": object()}, "temperatures must be a sequence such as"),
+        ({"temperatures": [torch.ones(2)]}, "a temperature must be one number, got a tensor"),
+        ({"progress": 3}, r"progress must be a function of \(done, total\), got 3"),
         ({"estimators": []}, "estimators is empty"),
         ({"estimators": {}}, "estimators is empty"),
         ({"estimators": "disarm"}, "must be a sequence of estimator objects, or a dict"),

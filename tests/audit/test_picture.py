@@ -44,7 +44,7 @@ def audit(rows: list[dict[str, Any]], **changes: Any) -> Any:
     given = {
         "rows": rows,
         "refused": {},
-        "reference": {"norm": 1.0, "text": "summed over all 64 states, norm 1"},
+        "reference": {"norm": 1.0, "zero": None, "text": "summed over all 64 states, norm 1"},
         "verdict": "For 12 evaluations of f a step, one has the least error, 5 % of the gradient.",
         "evaluations": BUDGET,
     }
@@ -54,7 +54,8 @@ def audit(rows: list[dict[str, Any]], **changes: Any) -> Any:
 def without_scale(rows: list[dict[str, Any]]) -> Any:
     """An audit whose exact gradient is zero."""
     bare = [{**r, **dict.fromkeys(FIGURES)} for r in rows]
-    return audit(bare, reference={"norm": 0.0, "text": "summed over all 64 states; it is zero"})
+    text = "summed over all 64 states; it is zero"
+    return audit(bare, reference={"norm": 0.0, "zero": "is zero", "text": text})
 
 
 def few() -> list[dict[str, Any]]:

@@ -247,6 +247,18 @@ class TestFiles:
             with pytest.raises(ValueError, match="absent is no folder"):
                 write(tmp_path / "absent" / "audit")
 
+    @pytest.mark.parametrize(
+        ("method", "name", "instead"),
+        [("save", "found.csv", "found.json"), ("plot", "found.gif", "found.png")],
+    )
+    def test_a_name_that_announces_another_kind_of_file_is_refused(
+        self, found: hg.Audit, tmp_path: Path, method: str, name: str, instead: str
+    ) -> None:
+        with pytest.raises(ValueError, match=rf"a {instead[5:]} file, .* Use {instead}\."):
+            getattr(found, method)(tmp_path / name)
+        assert not list(tmp_path.iterdir())
+        getattr(found, method)(tmp_path / instead.upper())
+
     def test_figures_that_are_missing_are_null(self, tmp_path: Path) -> None:
         found = hg.audit(lambda z: z.sum(-1).sqrt(), bits(), [hg.StraightThrough()])
         found.save(tmp_path / "audit.json")

@@ -35,12 +35,12 @@ class MeanNet(nn.Module):
 
     def __init__(self, q: Any) -> None:
         super().__init__()
-        self.batch_shape = q.batch_shape
+        self.batch_dims = len(q.batch_shape)
         self.scale = nn.Parameter(torch.tensor(0.7, dtype=in_one(q.mean, q).dtype))
 
     def forward(self, mean: Tensor) -> Tensor:
-        parts = mean.shape[len(self.batch_shape) :].numel()
-        return self.scale * mean.reshape((*self.batch_shape, parts)).sum(-1, keepdim=True)
+        batch, event = mean.shape[: self.batch_dims], mean.shape[self.batch_dims :]
+        return self.scale * mean.reshape((*batch, event.numel())).sum(-1, keepdim=True)
 
 
 class Bowl(nn.Module):
@@ -93,16 +93,16 @@ ESTIMATORS: dict[str, Callable[[Any], hg.Estimator]] = {
 
 # what those say that don't serve a law, each with estimators that do
 NOT_K_OF_N = {
-    "RelaxedTopK": r"RelaxedTopK needs relax_top_k, .*serve it: .*\bGumbelSoftmax\b",
+    "RelaxedTopK": r"RelaxedTopK needs relax_top_k, .*work with it: .*\bGumbelSoftmax\b",
     "IMLE(sum-of-gamma)": r"needs a law of k of n items, .*; got \w+\. Use noise=.law.",
 }
 NOT_BITS = {
-    "ARM": r"ARM needs antithetic, which .*serve it: .*\bScoreFunction\b",
-    "DisARM": r"DisARM needs antithetic, which .*serve it: .*\bIndeCateR\b",
+    "ARM": r"ARM needs antithetic, which .*work with it: .*\bScoreFunction\b",
+    "DisARM": r"DisARM needs antithetic, which .*work with it: .*\bIndeCateR\b",
 }
 NOT_K_OF_N_NOR_BITS = NOT_K_OF_N | NOT_BITS
 NO_GUMBEL_REACHES_IT = NOT_BITS | {
-    "GumbelSoftmax": r"GumbelSoftmax needs draw_noise, relax, which KSubset .*: StraightThrough,",
+    "GumbelSoftmax": r"GumbelSoftmax needs draw_noise, relax, which KSubset .*\bStraightThrough\(",
     "StraightThroughGumbelSoftmax": r"needs draw_noise, harden, relax, which KSubset doesn't have",
     "ReinMax": r"ReinMax needs relax, tangent, which KSubset .*\bIMLE\b",
     "RelaxedTopK": r"RelaxedTopK needs relax_top_k, which KSubset .*\bPerturbedMAP\b",
@@ -186,7 +186,7 @@ for _name, _law, _refused in (
 def lacking(part: str, estimators: list[str]) -> dict[str, str]:
     """What those say that a Joint's part doesn't serve, whose class and name are given."""
     return {
-        name: rf"{name} needs .*, which {part} doesn't have\. .*serve it: .*\bIndeCateR\b"
+        name: rf"{name} needs .*, which {part} doesn't have\. .*work with it: .*\bIndeCateR\b"
         for name in estimators
     }
 

@@ -43,6 +43,29 @@ def test_a_baseline_is_an_object_with_centre(baseline: Any) -> None:
         hg.ScoreFunction(baseline)
 
 
+@pytest.mark.parametrize("module", [None, 3, "net", nn.Linear], ids=repr)
+def test_a_learned_baseline_needs_a_module(module: Any) -> None:
+    with pytest.raises(ValueError, match=r"module must be a function of q\.mean, got"):
+        hg.Learned(module)
+
+
+@pytest.mark.parametrize(
+    ("centred", "got"),
+    [(None, "None"), (torch.zeros(5), r"a tensor of shape \(5,\)"), (1.0, "1.0")],
+)
+def test_what_centre_returns_is_checked(centred: Any, got: str) -> None:
+    baseline = Fixed(0.0)
+    baseline.centre = lambda values, q: centred  # type: ignore[method-assign]
+    q = hg.Bernoulli(logits=torch.zeros(4))
+    why = rf"Fixed\.centre must return a tensor of its values' shape, \(2, 4\); got {got}"
+    with pytest.raises(ValueError, match=why):
+        hg.expectation(lambda z: 1.0 * z, q, hg.ScoreFunction(baseline), num_samples=2)
+    if centred is None or isinstance(centred, float):
+        learned = hg.ScoreFunction(hg.Learned(lambda mean: centred))  # type: ignore[arg-type]
+        with pytest.raises(ValueError, match=rf"module must return shape .*, got {got}"):
+            hg.expectation(lambda z: 1.0 * z, q, learned)
+
+
 class TestMovingAverage:
     def test_it_is_the_corrected_average_of_earlier_means(self) -> None:
         baseline = hg.MovingAverage(decay=0.8)
@@ -80,9 +103,9 @@ class TestMovingAverage:
         assert torch.equal(again, model["estimator"].baseline.centre(VALUES, None))
         assert not torch.equal(again, VALUES)
 
-    @pytest.mark.parametrize("decay", [-0.1, 1.0, math.nan])
-    def test_it_checks_its_decay(self, decay: float) -> None:
-        with pytest.raises(ValueError, match=r"decay must be in \[0, 1\), got"):
+    @pytest.mark.parametrize("decay", [-0.1, 1.0, math.nan, "0.9", None, True])
+    def test_it_checks_its_decay(self, decay: Any) -> None:
+        with pytest.raises(ValueError, match=r"decay must be a number in \[0, 1\), got"):
             hg.MovingAverage(decay)
 
 
@@ -185,7 +208,7 @@ class TestLearned:
     def test_its_module_must_return_one_value_per_element(self) -> None:
         q = hg.OneHotCategorical(logits=torch.zeros(5, 3))
         estimator = hg.ScoreFunction(hg.Learned(nn.Linear(3, 2)))
-        with pytest.raises(ValueError, match=r"\(5,\) or \(5, 1\) from .*\(5, 3\), got \(5, 2\)"):
+        with pytest.raises(ValueError, match=r"\(5,\) or \(5, 1\) from .*, got .*\(5, 2\)"):
             hg.expectation(lambda z: z.sum(-1), q, estimator)
 
     def test_nothing_is_trained_without_gradients(self, logits: Tensor) -> None:

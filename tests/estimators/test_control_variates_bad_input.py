@@ -45,7 +45,16 @@ def test_a_critic_of_another_shape_is_refused(critic: Any, got: str) -> None:
         hg.expectation(lambda z: z.sum(-1), q, hg.RELAX(critic), num_samples=2)
 
 
-@pytest.mark.parametrize("event_shape", [3, "3", None])
+@pytest.mark.parametrize(
+    "critic", [lambda y, mean: y.detach().sum(-1), lambda y, mean: y.sum(-1).long()]
+)
+def test_a_critic_without_a_gradient_is_refused(critic: Any) -> None:
+    q = hg.Bernoulli(logits=torch.zeros(5, 3, requires_grad=True)).to_event(1)
+    with pytest.raises(ValueError, match="critic's values must carry a gradient to the relaxed"):
+        hg.expectation(lambda z: z.sum(-1), q, hg.RELAX(critic))
+
+
+@pytest.mark.parametrize("event_shape", [3, "3", None, (3.0,), (-1,)])
 def test_a_critics_event_shape_is_checked_when_it_is_made(event_shape: Any) -> None:
     with pytest.raises(ValueError, match=r"event_shape must be a shape, q\.event_shape; got"):
         hg.Critic(event_shape)

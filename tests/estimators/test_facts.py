@@ -138,9 +138,9 @@ BAD_TEMPERATURES = pytest.mark.parametrize(
         (-0.5, "positive and finite, got -0.5"),
         (math.nan, "positive and finite, got nan"),
         (math.inf, "positive and finite, got inf"),
-        ("0.5", "a number or a tensor, got str"),
-        (True, "a number or a tensor, got bool"),
-        (None, "a number or a tensor, got NoneType"),
+        ("0.5", "a number or a tensor, got '0.5'"),
+        (True, "a number or a tensor, got True"),
+        (None, "a number or a tensor, got None"),
         (torch.tensor([0.5, 0.0]), "positive and finite everywhere, got 0.0"),
         (torch.tensor(1), "floating point, got dtype torch.int64"),
     ],
@@ -230,6 +230,73 @@ def test_a_temperature_may_be_a_tensor(
     (slope,) = torch.autograd.grad(value.sum(), temperature, allow_unused=True)
     # ReinMax's temperature chooses a point, which is a constant
     assert (slope is not None) == moved
+
+
+@pytest.mark.parametrize("cls", TEMPERED)
+def test_tensor_temperatures_are_compared_by_value(cls: Any) -> None:
+    pair = torch.tensor([[0.5], [1.0]])
+    one, same = cls(temperature=pair), cls(temperature=pair.clone())
+    assert one == same
+    assert hash(one) == hash(same)
+    for other in (pair + 0.5, pair[:1], pair.double(), 0.5):
+        assert one != cls(temperature=other)
+    assert cls(temperature=0.5) != cls(temperature=0.25)
+    assert one != "another thing"
+    assert len({one, same, cls(temperature=0.5)}) == 2
+
+
+def test_settings_beside_the_temperature_count_in_a_comparison() -> None:
+    half = torch.tensor(0.5)
+    assert hg.GumbelRao(half, num_inner=3) != hg.GumbelRao(half)
+    assert hg.GappedStraightThrough(half, gap=2.0) == hg.GappedStraightThrough(half, gap=2.0)
+    assert hg.GumbelSoftmax(half) != hg.StraightThroughGumbelSoftmax(half)
+
+
+MISFITS = [(2,), (2, 1), (5, 2), (7, 5, 1), (5, 3, 1)]
+
+
+@pytest.mark.parametrize("shape", MISFITS, ids=str)
+@pytest.mark.parametrize("cls", [*TEMPERED, hg.REBAR, lambda t: hg.RELAX(hg.Critic((3,)), t)])
+def test_a_temperature_broadcasts_against_the_logits(cls: Any, shape: tuple[int, ...]) -> None:
+    logits = torch.zeros(5, 3)
+    q = (
+        hg.PlackettLuceSubset(logits, 1)
+        if cls is hg.RelaxedTopK
+        else hg.OneHotCategorical(logits=logits)
+    )
+    why = re.escape(
+        "temperature must be a number, or a tensor that broadcasts against the logits' shape "
+        f"(5, 3); got one of shape {shape}. One value for each row has the shape (5, 1)."
+    )
+    estimator = cls(torch.full(shape, 0.5))
+    with pytest.raises(ValueError, match=why):
+        hg.expectation(lambda z: z.sum(-1), q, estimator)
+    # of a Joint, against each part
+    with pytest.raises(ValueError, match=why):
+        hg.expectation(lambda z: z["kind"].sum(-1), hg.Joint(kind=q), estimator)
+    if isinstance(estimator, hg.Pathwise):
+        with pytest.raises(ValueError, match=why):
+            estimator.sample(q, (7,))
+
+
+@pytest.mark.parametrize(
+    ("estimator", "text"),
+    [
+        (hg.ScoreFunction(), "ScoreFunction(LeaveOneOut())"),
+        (hg.MuProp(), "MuProp(NoBaseline())"),
+        (hg.ScoreFunction(hg.MovingAverage(0.9)), "(baseline): MovingAverage(decay=0.9)"),
+        (hg.REBAR(), "REBAR(temperature=0.5, scale=1)"),
+        (hg.REBAR(torch.full((5, 1), 0.5)), "REBAR(temperature=tensor of shape (5, 1), scale=1)"),
+        (hg.RELAX(max, 0.25), "RELAX(<built-in function max>, temperature=0.25)"),
+        (hg.RELAX(hg.Critic((4,))), "temperature=0.5"),
+        (hg.RELAX(hg.Critic((4,))), "(critic): Critic(\n    event_shape=(4,)"),
+        (hg.ScoreFunction(hg.Learned(max)), "Learned(<built-in function max>)"),
+        (hg.GumbelRao(0.5), "GumbelRao(temperature=0.5, num_inner=10)"),
+        (hg.REBAR().to("meta"), "REBAR(temperature=tensor of shape (), "),
+    ],
+)
+def test_an_estimator_shows_what_it_is_made_of(estimator: Any, text: str) -> None:
+    assert text in repr(estimator)
 
 
 def test_an_estimator_needs_a_surrogate() -> None:

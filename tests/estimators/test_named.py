@@ -21,7 +21,7 @@ def test_every_estimator_of_the_package_has_a_name() -> None:
     classes = {
         cls for cls in vars(hg).values() if isinstance(cls, type) and issubclass(cls, hg.Estimator)
     }
-    assert classes - {hg.Estimator, hg.Pathwise} == set(ESTIMATORS.values())
+    assert classes - {hg.Estimator, hg.Pathwise, hg.LearnedTemperature} == set(ESTIMATORS.values())
 
 
 @pytest.mark.parametrize("name", ESTIMATORS)
@@ -75,6 +75,8 @@ def test_only_estimators_with_a_temperature_change() -> None:
 def test_unknown_names_and_misplaced_baselines_are_refused() -> None:
     with pytest.raises(ValueError, match=r"Unknown estimator 'reinmx'\. Did you mean reinmax"):
         make_estimator("reinmx")
+    with pytest.raises(ValueError, match=r"Unknown estimator \[\]\."):
+        make_estimator([])  # type: ignore[arg-type]
     with pytest.raises(
         ValueError, match="exact has no baseline; only score-function and muprop do"
     ):

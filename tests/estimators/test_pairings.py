@@ -11,6 +11,7 @@ from estimators.cases import (
     EVERY,
     JOINED,
     LAWS,
+    PATHWISE,
     REFUSED,
     SERVED,
     Probe,
@@ -48,19 +49,82 @@ def test_a_refusal_names_all_that_serve_the_law_and_none_that_does_not(law: str)
     refused = next(name for name in EVERY[law].refused if name != "IMLE(sum-of-gamma)")
     with pytest.raises(NotImplementedError) as refusal:
         hg.expectation(Probe(q, torch.float64), q, ESTIMATORS[refused](q))
-    named = str(refusal.value).partition("serve it: ")[2].rstrip(".").split(", ")
-    assert set(named) == {name.partition("(")[0] for name in served}
+    work = str(refusal.value).partition("work with it: ")[2]
+    assert set(re.findall(r"(\w+)\(", work)) == {name.partition("(")[0] for name in served}
+
+
+def test_a_refusal_says_what_each_asks_of_f_and_leaves_out_what_lists_too_many_states() -> None:
+    small, large = (
+        hg.OneHotCategorical(logits=torch.zeros(shape)).to_event(1) for shape in ((2, 3), (40, 3))
+    )
+    with pytest.raises(NotImplementedError) as refusal:
+        hg.expectation(lambda z: z.sum((-1, -2)), small, hg.DisARM())
+    evaluated, differentiated, relaxed = str(refusal.value).split("; ")
+    assert evaluated.endswith(
+        "work with it: ScoreFunction(), IndeCateR(), UnorderedSet(), RELAX(critic), Exact()"
+    )
+    assert differentiated.startswith("where f has a gradient, StraightThrough(), ")
+    assert relaxed == ("where f also takes z between 0 and 1, GumbelSoftmax(), MuProp(), REBAR().")
+    with pytest.raises(NotImplementedError) as refusal:
+        hg.expectation(lambda z: z.sum((-1, -2)), large, hg.DisARM())
+    assert "Exact()" not in str(refusal.value)
+    assert "IndeCateR()" in str(refusal.value)
+
+
+def test_an_f_without_a_gradient_is_sent_to_what_works_with_q() -> None:
+    q = WithMean(torch.zeros(4, requires_grad=True))
+    with pytest.raises(ValueError, match=r"only evaluates f, such as ScoreFunction\(\)\.$"):
+        hg.expectation(lambda z: z.detach(), q, hg.StraightThrough())
+    relaxed_only_by_hard = hg.Bernoulli(logits=torch.zeros(4))
+    with pytest.raises(RuntimeError) as error:
+        hg.expectation(only_hard, relaxed_only_by_hard, hg.GumbelSoftmax())
+    (note,) = error.value.__notes__
+    assert note.endswith("such as ScoreFunction() or IndeCateR() or UnorderedSet().")
+    with pytest.raises(RuntimeError) as error:
+        hg.expectation(only_hard, q, hg.MuProp())
+    (note,) = error.value.__notes__
+    assert note.endswith("such as ScoreFunction() or StraightThrough().")
+
+
+def only_hard(z: Tensor) -> Tensor:
+    if not ((z == 0) | (z == 1)).all():
+        raise RuntimeError("between")
+    return z * 1.0
+
+
+@pytest.mark.parametrize(
+    ("ask", "error", "why"),
+    [
+        ({"sample_shape": 3}, ValueError, r"sample_shape must be a tuple such as \(3,\), got 3"),
+        ({"generator": 3}, ValueError, "generator must be a torch.Generator or None, got 3"),
+        ({"q": None}, ValueError, "q must be a distribution, got NoneType"),
+        ({"q": hg.Joint(a=hg.Bernoulli(logits=torch.zeros(3)))}, ValueError, "q is a Joint, whose"),
+        ({"q": SampledOnly(torch.zeros(3))}, NotImplementedError, "needs .*, which SampledOnly"),
+    ],
+)
+@pytest.mark.parametrize("estimator", PATHWISE)
+def test_a_layers_arguments_are_checked(
+    estimator: str, ask: dict[str, Any], error: type[Exception], why: str
+) -> None:
+    law = a_law_for(estimator)
+    q = law.make(law.logits((3,)))
+    with pytest.raises(error, match=why):
+        ESTIMATORS[estimator](q).sample(**{"q": q, **ask})  # type: ignore[attr-defined]
 
 
 PAIRINGS = [
     (SampledOnly, hg.Exact(), r"Exact needs enumerate_support, which SampledOnly .*ScoreFunction"),
     (SampledOnly, hg.ScoreFunction(), None),
-    (SampledOnly, hg.GumbelSoftmax(), "GumbelSoftmax needs draw_noise, relax, .*: ScoreFunction.$"),
-    (SampledOnly, hg.StraightThrough(), "StraightThrough needs mean, .*: ScoreFunction.$"),
-    (SampledOnly, hg.MuProp(), "MuProp needs mean, .*: ScoreFunction.$"),
+    (
+        SampledOnly,
+        hg.GumbelSoftmax(),
+        "GumbelSoftmax needs draw_noise, relax, .*: ScoreFunction...$",
+    ),
+    (SampledOnly, hg.StraightThrough(), "StraightThrough needs mean, .*: ScoreFunction...$"),
+    (SampledOnly, hg.MuProp(), "MuProp needs mean, .*: ScoreFunction...$"),
     (SampledOnly, hg.REBAR(), "REBAR needs couple, with_logits, which SampledOnly"),
     (SampledOnly, hg.RELAX(len), "RELAX needs couple, with_logits, mean, which SampledOnly"),
-    (SampledOnly, hg.ARM(), "ARM needs antithetic, .*: ScoreFunction.$"),
+    (SampledOnly, hg.ARM(), "ARM needs antithetic, .*: ScoreFunction...$"),
     (SampledOnly, hg.GumbelRao(), "GumbelRao needs draw_noise, harden, relax, redraw, which"),
     (SampledOnly, hg.GappedStraightThrough(), "needs gap_noise, relax, which SampledOnly"),
     (SampledOnly, hg.IndeCateR(), "IndeCateR needs enumerate_support, which SampledOnly"),
@@ -71,8 +135,8 @@ PAIRINGS = [
     (SampledOnly, hg.PerturbedMAP(), "PerturbedMAP needs perturb_with_slope, argmax, mode, which"),
     (WithMean, hg.StraightThrough(), None),
     (WithMean, hg.MuProp(), None),
-    (WithMean, hg.GumbelSoftmax(), "serve it: .*StraightThrough"),
-    (WithMean, hg.GumbelSoftmax(), "serve it: .*ScoreFunction"),
+    (WithMean, hg.GumbelSoftmax(), "work with it: .*StraightThrough"),
+    (WithMean, hg.GumbelSoftmax(), "work with it: .*ScoreFunction"),
 ]
 
 
@@ -123,8 +187,13 @@ def test_estimators_say_how_few_samples_they_take_and_refuse_fewer(estimator: st
     chosen = ESTIMATORS[estimator](q)
     least = LEAST.get(estimator, 1)
     assert chosen.least_samples == least
-    value = hg.expectation(Probe(q, torch.float64), q, chosen, num_samples=least)
+    f = Probe(q, torch.float64)
+    value = hg.expectation(f, q, chosen, num_samples=least)
     assert value.shape == (3,)
+    # what is taken where nothing is said
+    unsaid = Probe(q, torch.float64)
+    assert hg.expectation(unsaid, q, ESTIMATORS[estimator](q)).shape == (3,)
+    assert [z.shape for z in unsaid.asked] == [z.shape for z in f.asked]
     with pytest.raises(ValueError, match=f"num_samples .*at least {least}, got {least - 1}"):
         hg.expectation(Probe(q, torch.float64), q, chosen, num_samples=least - 1)
 

@@ -272,3 +272,27 @@ def test_sum_of_gamma_noise_keeps_nearer_to_the_mode(law: str, generator: Genera
         for noise in ("sum-of-gamma", "law")
     ]
     assert agree[0] > agree[1] + 0.02
+
+
+def test_half_precision_overflows_only_where_the_gradient_does(generator: Generator) -> None:
+    """A scale or temperature of 1e-6 makes gradients of 1e6, for which float16 has infinity alone.
+
+    Nothing on the way overflows before; and a gradient scaler relies on the infinity.
+    """
+    logits = torch.zeros(2000, 4)
+    logits[1000:] = (3 * torch.randn(1000, 4, generator=generator)).half()
+    draws = [
+        lambda x, g: hg.PerturbedMAP(1e-6).sample(hg.OneHotCategorical(logits=x), generator=g),
+        lambda x, g: hg.PerturbedMAP(1e-6).sample(hg.Bernoulli(logits=x), generator=g),
+        lambda x, g: hg.m_hot(x, 2, 1e-6, generator=g),
+        lambda x, g: hg.gumbel_softmax(x, 1e-3, generator=g),
+    ]
+    for draw in draws:
+        single, half = (logits.to(x, copy=True).requires_grad_() for x in (torch.float, torch.half))
+        for leaf in (single, half):
+            z = draw(leaf, torch.Generator().manual_seed(0))
+            weights = torch.tensor([0.5, 1.0, 2.0, -4.0], dtype=leaf.dtype)
+            (z * weights).sum().backward()
+        assert single.grad is not None
+        assert single.grad.isfinite().all()
+        torch.testing.assert_close(half.grad, single.grad.half())

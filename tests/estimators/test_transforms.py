@@ -21,7 +21,7 @@ from estimators.targets import (
     straight_through_slope,
 )
 from stats import unbiased
-from torch import Generator, Tensor
+from torch import Generator, Tensor, nn
 
 import hotgrad as hg
 
@@ -96,42 +96,58 @@ def pair(z: Tensor) -> Tensor:
 def test_compiled_whole_the_pathwise_give_the_same_numbers(
     losses: Callable[[Tensor], Tensor], backend: str
 ) -> None:
-    results = []
     # without this the compiler draws other random numbers than torch does
     with torch._inductor.config.patch(fallback_random=True):
-        for function in (losses, torch.compile(losses, fullgraph=True, backend=backend)):
-            logits = LAWS["OneHotCategorical.to_event(1)"].logits((5,), torch.float32)
-            torch.manual_seed(0)
-            value = function(logits)
-            results.append((value, torch.autograd.grad(value.sum(), logits)[0]))
-    torch.testing.assert_close(*results, rtol=1e-5, atol=1e-6)
+        assert_same_numbers(losses, torch.compile(losses, fullgraph=True, backend=backend))
 
 
 def evaluated_losses(logits: Tensor) -> Tensor:
-    """Of estimators that only evaluate f, made inside; one scores its law by a quadrature."""
+    """Of all others, made inside; one scores its law by a quadrature."""
     bits, subsets = hg.Bernoulli(logits=logits).to_event(2), hg.PlackettLuceSubset(logits, 2)
     pairs: list[tuple[hg.Estimator, Any]] = [
+        (hg.Exact(), bits),
+        (hg.ScoreFunction(), subsets.to_event(1)),
         (hg.UnorderedSet(), bits),
         (hg.IndeCateR(), bits),
-        (hg.ScoreFunction(), subsets.to_event(1)),
+        (hg.ARM(), bits),
+        (hg.DisARM(), bits),
+        (hg.MuProp(), bits),
+        *((learner, bits) for learner in LEARNERS),
     ]
     return torch.stack([hg.expectation(pair, q, one, num_samples=4).mean() for one, q in pairs])
+
+
+LEARNERS = [
+    hg.ScoreFunction(moving_average_with_a_past()).eval(),
+    hg.ScoreFunction(hg.Learned(nn.Sequential(nn.Flatten(-2), nn.Linear(6, 1)))),
+    hg.REBAR(),
+    hg.RELAX(lambda y, mean: (y - mean).square().sum((-1, -2))),
+]
 
 
 @pytest.mark.usefixtures("compiler")
 # the nodes of a quadrature, which are constants, are traced in place of remembered
 @pytest.mark.filterwarnings("ignore:Dynamo detected a call to a .functools.lru_cache:UserWarning")
-def test_compiled_whole_the_black_box_give_the_same_numbers() -> None:
-    results = []
-    for function in (
-        evaluated_losses,
-        torch.compile(evaluated_losses, fullgraph=True, backend="eager"),
-    ):
-        logits = LAWS["OneHotCategorical.to_event(1)"].logits((5,), torch.float32)
-        torch.manual_seed(0)
-        value = function(logits)
-        results.append((value, torch.autograd.grad(value.sum(), logits)[0]))
-    torch.testing.assert_close(*results, rtol=1e-5, atol=1e-6)
+@pytest.mark.filterwarnings("ignore:.*Function.* should not be instantiated:DeprecationWarning")
+def test_compiled_whole_the_others_give_the_same_numbers() -> None:
+    compiled = torch.compile(evaluated_losses, fullgraph=True, backend="eager")
+    assert_same_numbers(evaluated_losses, compiled)
+
+
+def assert_same_numbers(
+    losses: Callable[[Tensor], Tensor], compiled: Callable[[Tensor], Tensor]
+) -> None:
+    """And gradients, compiled once for any number of rows."""
+    for rows in (5, 3):
+        results = []
+        for function in (losses, compiled):
+            logits = LAWS["OneHotCategorical.to_event(1)"].logits((rows,), torch.float32)
+            # a compiler that settles for the first number raises
+            torch._dynamo.mark_dynamic(logits, 0)
+            torch.manual_seed(0)
+            value = function(logits)
+            results.append((value, torch.autograd.grad(value.sum(), logits)[0]))
+        torch.testing.assert_close(*results, rtol=1e-5, atol=1e-6)
 
 
 def evaluating(q: Any) -> hg.Estimator:

@@ -14,6 +14,7 @@ from hotgrad.estimators import (
     RELAX,
     Critic,
     Exact,
+    LearnedTemperature,
     LeaveOneOut,
     NoBaseline,
     at_temperature,
@@ -21,6 +22,7 @@ from hotgrad.estimators import (
     has_temperature,
 )
 from hotgrad.estimators.base import fitting_num_samples, label_of
+from hotgrad.ops.checks import shown
 from hotgrad.seeding import seeded_weights
 
 TEMPERATURES = (0.1, 0.3, 1.0, 3.0)
@@ -45,12 +47,12 @@ class Candidate:
 
     @property
     def temperature(self) -> float | None:
-        """Its temperature, where it is a configuration with one."""
-        if not has_temperature(type(self.estimator)):
+        """Its temperature, where that stays as it is while it is measured."""
+        if not has_temperature(type(self.estimator)) and not self._at_learned_temperature:
             return None
         value = self.estimator.temperature
         if isinstance(value, torch.Tensor):
-            return float(value) if value.numel() == 1 else None
+            return value.item() if value.numel() == 1 else None
         return float(value)
 
     @property
@@ -61,11 +63,16 @@ class Candidate:
 
     @property
     def learns(self) -> bool:
-        """Whether it has something of its own that training changes."""
+        """Whether it has something of its own that makes its gradients better as it learns."""
         module = self.estimator
-        return isinstance(module, nn.Module) and any(
-            True for held in (module.parameters(), module.buffers()) for _ in held
-        )
+        # a temperature learns to make f small instead: it is measured where it is
+        if not isinstance(module, nn.Module) or self._at_learned_temperature:
+            return False
+        return any(True for held in (module.parameters(), module.buffers()) for _ in held)
+
+    @property
+    def _at_learned_temperature(self) -> bool:
+        return isinstance(self.estimator, LearnedTemperature)
 
     @property
     def ready(self) -> Any:
@@ -138,7 +145,7 @@ def _named(given: Given) -> Iterator[tuple[str, Any]]:
     if isinstance(given, str) or not isinstance(given, Sequence):
         raise ValueError(
             "estimators must be a sequence of estimator objects, or a dict from names to them, "
-            f"got {given!r}."
+            f"got {shown(given)}."
         )
     for estimator in given:
         _check(estimator, given)
@@ -171,5 +178,5 @@ def _check(estimator: Any, given: Given) -> None:
     if isinstance(estimator, type) or not hasattr(estimator, "surrogate"):
         raise ValueError(
             "estimators must hold estimator objects such as GumbelSoftmax(temperature=0.5), got "
-            f"{estimator!r}."
+            f"{shown(estimator)}."
         )

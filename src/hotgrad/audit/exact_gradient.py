@@ -42,7 +42,7 @@ def find_reference(
     """
     states = _states(problem.q, budget)
     if states is not None:
-        return _sum_over(problem, states, progress)
+        return _sum_over(problem, states, seeds, progress)
     if (pilot := best_pilot(problem, seeds)) is not None:
         most = RUN_LENGTH * count * num_samples
         return long_run(problem, pilot, (count, most), seeds, progress)
@@ -65,7 +65,9 @@ def _states(q: Any, budget: int) -> Tensor | None:
     return listed
 
 
-def _sum_over(problem: Replicates, states: Tensor, progress: Callable[[float], None]) -> Reference:
+def _sum_over(
+    problem: Replicates, states: Tensor, seeds: Seeds, progress: Callable[[float], None]
+) -> Reference:
     begin = time.perf_counter()
     q, dtype = problem.q, problem.logits.dtype
     leaf = problem.logits.to(torch.float64).requires_grad_()
@@ -73,14 +75,15 @@ def _sum_over(problem: Replicates, states: Tensor, progress: Callable[[float], N
     sizes = leaf.new_zeros(q.batch_shape)
     rows = min(MAX_ELEMENTS // max(problem.size, 1), MAX_ROWS // max(q.batch_shape.numel(), 1))
     generator = torch.Generator().manual_seed(0)
+    # f may be undefined where z can't be: there it is asked about one that was drawn
+    drawn: Tensor = q.sample(generator=seeds("stand-in"))
     done = 0
     for block in states.split(max(rows, 1)):
         block = block.expand(block.shape[:1] + q.batch_shape + q.event_shape)
         probs = q.with_logits(leaf).log_prob(block.to(torch.float64)).exp()
         with torch.no_grad():
-            # f may be undefined where z can't be
             possible = like_event(probs > 0, block)
-            values = problem.ask(torch.where(possible, block, q.mode.to(dtype)))
+            values = problem.ask(torch.where(possible, block, drawn.to(dtype)))
         weighed = probs * values.to(torch.float64)
         signs = torch.randint(2, weighed.shape, generator=generator).to(weighed) * 2 - 1
         for sums, terms in ((total, weighed), (rounding, weighed * signs)):

@@ -9,7 +9,7 @@ from torch import Tensor
 from hotgrad.audit.table import counted
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Reference:
     """The exact gradient, or what comes nearest.
 
@@ -35,11 +35,25 @@ class Reference:
     milliseconds: float | None = None
 
     @property
-    def norm(self) -> float:
-        """The gradient's length, without what the error adds to it; 0 where it can't be told."""
+    def length(self) -> float:
+        """The gradient's length, without what the error adds to it."""
         square = float(self.gradient.square().sum()) - self.square_error
-        length = math.sqrt(max(square, 0.0))
+        return math.sqrt(max(square, 0.0))
+
+    @property
+    def norm(self) -> float:
+        """The length; 0 where it can't be told from zero, and figures aren't shares of it."""
+        length = self.length
         return 0.0 if length <= 4 * self.rounding or self.error >= length / 2 else length
+
+    @property
+    def zero(self) -> str | None:
+        """What is known of a gradient whose norm is 0."""
+        if self.norm:
+            return None
+        if self.states is None:
+            return "can't be told from zero"
+        return "is zero to within rounding" if self.length else "is zero"
 
     @property
     def error(self) -> float:
@@ -51,11 +65,16 @@ class Reference:
         """How it was had and how good it is, in one sentence."""
         if self.states is not None:
             how = f"summed over all {counted(self.states, 'state')}"
-            return f"{how}; it is zero" if self.norm == 0 else f"{how}, norm {self.norm:.4g}"
+            return f"{how}; it {self.zero}" if self.zero else f"{how}, norm {self.norm:.4g}"
         how = f"estimated by {self.estimator} from {counted(self.evaluations, 'evaluation')} of f"
-        if self.norm == 0:
-            return f"{how}; it can't be told from zero (standard error {self.error:.2g})"
+        if self.zero:
+            return f"{how}; it {self.zero} ({self.doubt})"
         return f"{how}, norm {self.norm:.4g}, standard error {100 * self.error / self.norm:.2g} %"
+
+    @property
+    def doubt(self) -> str:
+        """How large a long run's gradient may be that can't be told from zero."""
+        return f"norm {self.length:.2g}, standard error {self.error:.2g}"
 
     @property
     def record(self) -> dict[str, Any]:
@@ -63,6 +82,7 @@ class Reference:
         return {
             "method": "run" if self.states is None else "enumeration",
             "norm": self.norm,
+            "zero": self.zero,
             "error": self.error,
             "relative_error": self.error / self.norm if self.norm else None,
             "states": self.states,

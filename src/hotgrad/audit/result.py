@@ -4,12 +4,11 @@ import json
 import os
 import shutil
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hotgrad.audit.table import WIDTH, as_text
 from hotgrad.extras import needing
-from hotgrad.files import check_folder, written_whole
+from hotgrad.files import file_to_write, written_whole
 
 if TYPE_CHECKING:
     import pandas
@@ -25,15 +24,17 @@ class Audit:
         rows: one dict for each estimator and temperature, the least error first. `bias`, with its
             95 % interval from `bias_low` to `bias_high`, `rmse` and `error_at_budget` are shares of
             the exact gradient's norm, `variance` of its square; `cosine` is the mean one with the
-            exact gradient. They are None where the exact gradient is zero, and the same keys with
-            `absolute_` in front are not (there is no such cosine). All are of one call with
-            `num_samples` samples and `evaluations` of f for each batch element, but for
-            `error_at_budget`: of as many calls, averaged, as the audit's `evaluations` pay for;
-            None where they don't pay for one. All are None where `non_finite` of the `replicates`
-            gradients aren't finite. `milliseconds` are for forward and backward. `unbiased`,
-            `relaxes_f` and `differentiates_f` are what the estimator says of itself.
+            exact gradient. They are None where the exact gradient is zero, or can't be told from
+            it, and the same keys with `absolute_` in front are not (there is no such cosine). All
+            are of one call with `num_samples` samples and `evaluations` of f for each batch
+            element, but for `error_at_budget`: of as many calls, averaged, as the audit's
+            `evaluations` pay for; None where they don't pay for one. All are None where
+            `non_finite` of the `replicates` gradients aren't finite. `milliseconds` are for forward
+            and backward. `unbiased`, `relaxes_f` and `differentiates_f` are what the estimator says
+            of itself.
         refused: why the others weren't measured, by name.
-        reference: how the exact gradient was had: `text`, `norm`, `relative_error`, ...
+        reference: how the exact gradient was had: `text`, `norm`, `relative_error`, `zero` (what is
+            known of it where the norm is 0), ...
         verdict: one sentence.
         num_samples: asked for.
         replicates: of each estimator.
@@ -88,10 +89,9 @@ class Audit:
         """Writes JSON, whole or not at all.
 
         Raises:
-            ValueError: the folder doesn't exist.
+            ValueError: the folder doesn't exist, or the name announces another kind of file.
         """
-        path = Path(path)
-        check_folder(path)
+        path = file_to_write(path, ".json")
         text = json.dumps(self.record(), indent=2, allow_nan=False)
         with written_whole(path) as temporary:
             temporary.write_text(text + "\n", encoding="utf-8")
@@ -100,11 +100,12 @@ class Audit:
         """Draws noise against bias, and the error over the temperature, as a PNG.
 
         Raises:
+            ValueError: the folder doesn't exist, or the name announces another kind of file.
             ModuleNotFoundError: matplotlib isn't installed.
         """
         with needing("audit", "plot"):
             from hotgrad.audit.picture import draw
-        draw(self, path)
+        draw(self, file_to_write(path, ".png"))
 
     def __str__(self) -> str:
         """The table, what was refused, and the verdict."""

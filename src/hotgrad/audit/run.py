@@ -22,6 +22,7 @@ from hotgrad.distributions import as_law
 from hotgrad.distributions.flattened import Flattened
 from hotgrad.estimators.base import Function
 from hotgrad.ops import checks
+from hotgrad.progress import told
 
 Progress = Callable[[int, int], None]
 TICKS = 100
@@ -38,7 +39,7 @@ def audit(
     evaluations: int | None = None,
     budget: int = 2**16,
     generator: torch.Generator | None = None,
-    progress: Progress | None = None,
+    progress: Progress | bool | None = None,
 ) -> Audit:
     r"""Measures how biased, how noisy and how dear each gradient estimator is on this f and q.
 
@@ -73,7 +74,8 @@ def audit(
             `12 * num_samples` by default.
         budget: the most joint states of z that are summed over for the exact gradient.
         generator: the source of randomness; torch's global one by default.
-        progress: called with (done, total) as it goes on.
+        progress: True shows how far it is, on the error stream; a function is called with
+            (done, total).
 
     Returns:
         An `Audit`: `print` it, read its `rows` and `verdict`, `save`, `plot`, train with `best()`.
@@ -94,9 +96,11 @@ def audit(
         >>> found.best()
         DisARM()
     """
-    steps = _checked_counts(num_samples, replicates, evaluations, budget)
-    if not callable(f):
-        raise ValueError(f"f must be a function of z, got {f!r}.")
+    num_samples, replicates, budget, steps = _checked_counts(
+        num_samples, replicates, evaluations, budget
+    )
+    checks.check_function(f, "f")
+    checks.check_generator(generator)
     temperatures = _checked_temperatures(temperatures)
     law = _with_logits(as_law(q))
     if isinstance(law, Flattened):
@@ -107,8 +111,12 @@ def audit(
     candidates = find_candidates(estimators, law, temperatures, num_samples, budget, seeds)
     # what nobody asked for may not take hours
     most = steps if estimators is None else math.inf
-    stages = _Stages(progress, len(candidates) + 2)
-    with torch.inference_mode(False), torch.enable_grad():
+    with (
+        told(progress, "(done, total)", "auditing", "audit", lambda report: report) as listener,
+        torch.inference_mode(False),
+        torch.enable_grad(),
+    ):
+        stages = _Stages(listener, len(candidates) + 2)
         problem = Replicates(f, law)
         check_function(problem, num_samples, seeds("sanity"))
         reference = find_reference(problem, budget, count, num_samples, seeds, stages.next())
@@ -122,7 +130,7 @@ def audit(
             except Exception as error:
                 failed.append((candidate, why(error, candidate)))
         trials = timed(problem, trials, seeds, stages.next())
-    stages.finish()
+        stages.finish()
     ranking = Ranking(trials, reference, steps)
     best = ranking.best
     return Audit(
@@ -153,28 +161,33 @@ def _of_vector(f: Function, law: Flattened) -> Callable[[Tensor], Tensor]:
     return lambda z: f(law.unpack(z))
 
 
-def _checked_counts(num_samples: int, replicates: int, evaluations: int | None, budget: int) -> int:
-    """The evaluations of a step, all counts being what they should be."""
-    checks.check_count(num_samples, "num_samples")
-    checks.check_count(replicates, "replicates", minimum=GROUPS)
-    checks.check_count(budget, "budget")
-    if evaluations is None:
-        return 12 * num_samples
-    checks.check_count(evaluations, "evaluations")
-    return evaluations
+def _checked_counts(
+    num_samples: int, replicates: int, evaluations: int | None, budget: int
+) -> tuple[int, int, int, int]:
+    """Samples, replicates, budget and the evaluations of a step, all being what they should be."""
+    num_samples = checks.check_count(num_samples, "num_samples")
+    replicates = checks.check_count(replicates, "replicates", minimum=GROUPS)
+    budget = checks.check_count(budget, "budget")
+    steps = 12 * num_samples if evaluations is None else evaluations
+    return num_samples, replicates, budget, checks.check_count(steps, "evaluations")
 
 
 def _checked_temperatures(temperatures: Iterable[float] | None) -> list[float] | None:
     """Each once, all being what they should be."""
     if temperatures is None:
         return None
-    if isinstance(temperatures, (str, float, int)):
+    if isinstance(temperatures, str | bytes) or not hasattr(temperatures, "__iter__"):
         raise ValueError(
-            f"temperatures must be a sequence such as (0.1, 1.0), got {temperatures!r}."
+            f"temperatures must be a sequence such as (0.1, 1.0), got {checks.shown(temperatures)}."
         )
-    for temperature in temperatures:
+    given: list[Any] = list(temperatures)
+    if not given:
+        raise ValueError("temperatures is empty: give one at least, or None for the usual ones.")
+    for temperature in given:
         checks.check_temperature(temperature, "a temperature")
-    return list(dict.fromkeys(map(float, temperatures)))
+        if isinstance(temperature, Tensor) and temperature.numel() != 1:
+            raise ValueError(f"a temperature must be one number, got {checks.shown(temperature)}.")
+    return list(dict.fromkeys(map(float, given)))
 
 
 def _refused(failed: Sequence[tuple[Candidate, str]], measured: set[str]) -> dict[str, str]:

@@ -24,7 +24,7 @@ def as_text(record: Mapping[str, Any], width: int = WIDTH) -> str:
 
 
 def _lines(record: Mapping[str, Any], width: int) -> Iterator[str]:
-    relative = bool(record["reference"]["norm"])
+    zero = record["reference"]["zero"]
     yield from _wrapped(
         f"Exact gradient: {record['reference']['text']}. {record['replicates']:,} replicates, "
         f"num_samples={record['num_samples']}.",
@@ -33,7 +33,7 @@ def _lines(record: Mapping[str, Any], width: int) -> Iterator[str]:
     yield ""
     rows = [["estimator", "τ", "evals", "ms", "bias (95 %)", "noise", "cosine", "error"]]
     shown = best_of_each(record["rows"])
-    rows += [_cells(row, "" if relative else "absolute_") for row in shown]
+    rows += [_cells(row, "absolute_" if zero else "") for row in shown]
     lines = list(_aligned(rows))
     for dispensable in _DISPENSABLE:
         if max(map(len, lines)) > width:
@@ -43,7 +43,7 @@ def _lines(record: Mapping[str, Any], width: int) -> Iterator[str]:
     if shown:
         yield from lines
         yield ""
-        yield from _wrapped(_legend(record["evaluations"], relative, "ms" in rows[0]), width)
+        yield from _wrapped(_legend(record["evaluations"], zero, "ms" in rows[0]), width)
         yield ""
     notes = {
         _label(row) if row["non_finite"] else row["estimator"]: row["note"]
@@ -130,14 +130,14 @@ def _figure(value: float, prefix: str) -> str:
     return "0" if value < NEGLIGIBLE else percent(value)
 
 
-def _legend(evaluations: int, relative: bool, timed: bool) -> str:
+def _legend(evaluations: int, zero: str | None, timed: bool) -> str:
     costs = "evals, ms: its evaluations of f and its milliseconds"
     if not timed:
         costs = "evals: its evaluations of f"
     unit = (
-        "in % of the exact gradient's norm"
-        if relative
-        else "absolute, and there is no cosine, since the exact gradient is zero"
+        f"absolute, and there is no cosine, since the exact gradient {zero}"
+        if zero
+        else "in % of the exact gradient's norm"
     )
     return (
         f"bias, noise, error: {unit}. noise: standard deviation of one call; {costs}. "

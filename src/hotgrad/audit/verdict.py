@@ -108,7 +108,10 @@ class Ranking:
         return 0.0 if error <= rounding else error
 
     def _share(self, error: float) -> str:
-        norm = self.reference.norm
-        if norm == 0:
-            return f"{significant(error)} (the exact gradient is zero)"
-        return f"{percent(error / norm)} % of the gradient"
+        reference = self.reference
+        if reference.zero is None:
+            return f"{percent(error / reference.norm)} % of the gradient"
+        known = f"the exact gradient {reference.zero}"
+        if reference.states is None:
+            known += f", {reference.doubt}: more replicates tell"
+        return f"{significant(error)} ({known})"

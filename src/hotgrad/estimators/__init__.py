@@ -12,6 +12,7 @@ from hotgrad.estimators.gumbel_straight_through import (
     StraightThroughGumbelSoftmax,
 )
 from hotgrad.estimators.independent_parts import IndeCateR
+from hotgrad.estimators.learned_temperature import LearnedTemperature
 from hotgrad.estimators.muprop import MuProp
 from hotgrad.estimators.named import (
     ESTIMATORS,
@@ -19,6 +20,7 @@ from hotgrad.estimators.named import (
     has_baseline,
     has_temperature,
     make_estimator,
+    row_wise_estimators,
 )
 from hotgrad.estimators.perturb_and_map import IMLE, PerturbedMAP
 from hotgrad.estimators.relaxed import GumbelSoftmax, RelaxedTopK
@@ -43,6 +45,7 @@ __all__ = [
     "GumbelSoftmax",
     "IndeCateR",
     "Learned",
+    "LearnedTemperature",
     "LeaveOneOut",
     "MovingAverage",
     "MuProp",
@@ -60,4 +63,5 @@ __all__ = [
     "has_temperature",
     "make_estimator",
     "missing_methods",
+    "row_wise_estimators",
 ]

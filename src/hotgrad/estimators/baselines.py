@@ -12,6 +12,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from hotgrad.ops import checks
+
 
 @dataclass(frozen=True)
 class NoBaseline:
@@ -57,6 +59,9 @@ class MovingAverage(nn.Module):
     Args:
         decay: $\beta$ in [0, 1).
 
+    Raises:
+        ValueError: a decay that isn't one.
+
     Reference: Neural Variational Inference and Learning in Belief Networks (Mnih, Gregor, 2014),
     Section 2.3.
     """
@@ -66,11 +71,14 @@ class MovingAverage(nn.Module):
 
     def __init__(self, decay: float = 0.99) -> None:
         super().__init__()
-        if not 0 <= decay < 1:
-            raise ValueError(f"decay must be in [0, 1), got {decay}.")
-        self.decay = decay
+        self.decay = checks.check_number(
+            decay, "decay", lambda number: 0 <= number < 1, "a number in [0, 1)"
+        )
         self.register_buffer("total", torch.zeros(()))
         self.register_buffer("weight", torch.zeros(()))
+
+    def extra_repr(self) -> str:
+        return f"decay={self.decay}"
 
     def centre(self, values: Tensor, q: Any) -> Tensor:
         """The values less the average so far (0 at the first call)."""
@@ -94,23 +102,32 @@ class Learned(nn.Module):
     Args:
         module: `(*batch, *event) -> (*batch,)` or `(*batch, 1)`.
 
+    Raises:
+        ValueError: something that can't be called; when used, another shape.
+
     Reference: Neural Variational Inference and Learning in Belief Networks (Mnih, Gregor, 2014),
     Section 2.3.
     """
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
+        checks.check_function(module, "module", "q.mean")
         self.module = module
+
+    def extra_repr(self) -> str:
+        """A function, which torch doesn't show as it does a module."""
+        return "" if isinstance(self.module, nn.Module) else repr(self.module)
 
     def centre(self, values: Tensor, q: Any) -> Tensor:
         """The values less the prediction, with a gradient to the module."""
-        prediction: Tensor = self.module(q.mean.detach())
+        # its own copy, which it may change in place
+        prediction: Any = self.module(q.mean.detach().clone())
         batch = values.shape[1:]
-        if prediction.shape == (*batch, 1):
+        if isinstance(prediction, Tensor) and prediction.shape == (*batch, 1):
             prediction = prediction.squeeze(-1)
-        if prediction.shape != batch:
+        if not isinstance(prediction, Tensor) or prediction.shape != batch:
             raise ValueError(
                 f"The baseline's module must return shape {tuple(batch)} or {(*batch, 1)} "
-                f"from q.mean of shape {tuple(q.mean.shape)}, got {tuple(prediction.shape)}."
+                f"from q.mean of shape {tuple(q.mean.shape)}, got {checks.shown(prediction)}."
             )
         return values - (prediction if self.training else prediction.detach())

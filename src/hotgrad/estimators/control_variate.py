@@ -5,7 +5,6 @@ All of it is worked out beside the model's own graph: neither f's parameters nor
 logits learn from anything but f at hard samples and the finished gradient.
 """
 
-import math
 from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any, ClassVar
@@ -13,13 +12,14 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from hotgrad.estimators.base import Estimator, Function
+from hotgrad.estimators.base import Estimator, Function, check_temperature_fits
 from hotgrad.estimators.baselines import LeaveOneOut
 from hotgrad.estimators.explicit import pullback, transformed, with_gradient
+from hotgrad.estimators.learned_temperature import WithTemperature, in_words
 from hotgrad.ops import checks
 
 
-class _Relaxing(Estimator, nn.Module):
+class _Relaxing(WithTemperature, Estimator):
     """A control variate c at two relaxed samples that lead to z, the second drawn given z.
 
     (f(z) - c(y')) grad log q(z) + grad c(y) - grad c(y'): the three terms with c have a mean of 0.
@@ -28,16 +28,6 @@ class _Relaxing(Estimator, nn.Module):
 
     unbiased = True
     requires: ClassVar[tuple[str, ...]] = ("couple", "with_logits")
-
-    def __init__(self, temperature: float | Tensor) -> None:
-        super().__init__()
-        checks.check_temperature(temperature)
-        self.log_temperature = nn.Parameter(torch.as_tensor(temperature).detach().log())
-
-    @property
-    def temperature(self) -> Tensor:
-        """Of the relaxed samples, positive whatever it learns."""
-        return self.log_temperature.exp()
 
     @abstractmethod
     def _control(self, f: Function, relaxed: Tensor, q: Any) -> Tensor:
@@ -49,6 +39,7 @@ class _Relaxing(Estimator, nn.Module):
         """The mean of f at hard samples; its backward also makes the gradient's variance small."""
         if not torch.is_grad_enabled():
             return f(q.sample((num_samples,), generator=generator)).mean(0)
+        check_temperature_fits(self.log_temperature, q)
         logits: Tensor = q.logits
         own = [p for p in self.parameters() if p.requires_grad] if self.training else []
         learns = bool(own) and not transformed(logits)
@@ -114,10 +105,11 @@ class REBAR(_Relaxing):
 
     def __init__(self, temperature: float | Tensor = 0.5, scale: float = 1.0) -> None:
         super().__init__(temperature)
-        number = isinstance(scale, (int, float)) and not isinstance(scale, bool)
-        if not number or not math.isfinite(scale):
-            raise ValueError(f"scale must be a finite number, got {scale!r}.")
+        scale = checks.check_number(scale, "scale", lambda number: True)
         self.scale = nn.Parameter(torch.tensor(float(scale)))
+
+    def extra_repr(self) -> str:
+        return f"{super().extra_repr()}, scale={in_words(self.scale)}"
 
     def evaluations(self, q: Any, num_samples: int) -> int:
         """Three a sample: at z, y and y'."""
@@ -172,9 +164,13 @@ class RELAX(_Relaxing):
         if not callable(critic) or isinstance(critic, type):
             raise ValueError(
                 "critic must be a module critic(y, mean), such as Critic(event_shape); "
-                f"got {critic!r}."
+                f"got {checks.shown(critic)}."
             )
         self.critic = critic
+
+    def extra_repr(self) -> str:
+        said = super().extra_repr()
+        return said if isinstance(self.critic, nn.Module) else f"{self.critic!r}, {said}"
 
     def _control(self, f: Function, relaxed: Tensor, q: Any) -> Tensor:
         said = self.critic(relaxed, q.mean.detach().expand_as(relaxed))
@@ -184,6 +180,11 @@ class RELAX(_Relaxing):
             raise ValueError(
                 f"The critic must return shape {tuple(expected)} for relaxed samples of shape "
                 f"{tuple(relaxed.shape)}, got {got}."
+            )
+        if relaxed.requires_grad and not said.requires_grad:
+            raise ValueError(
+                "The critic's values must carry a gradient to the relaxed samples, whose slope "
+                "RELAX subtracts: it isn't differentiable, or detaches them."
             )
         return said
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from hotgrad.ops.checks import check_count
+from hotgrad.ops.checks import check_count, shown
 
 
 class Critic(nn.Module):
@@ -29,14 +29,21 @@ class Critic(nn.Module):
 
     def __init__(self, event_shape: Sequence[int], hidden: int = 100) -> None:
         super().__init__()
-        if not isinstance(event_shape, tuple | list):
-            raise ValueError(f"event_shape must be a shape, q.event_shape; got {event_shape!r}.")
+        if not isinstance(event_shape, tuple | list) or not all(
+            isinstance(size, int) and size >= 0 for size in event_shape
+        ):
+            raise ValueError(
+                f"event_shape must be a shape, q.event_shape; got {shown(event_shape)}."
+            )
         check_count(hidden, "hidden")
         self.event_shape = torch.Size(event_shape)
         self.inner = nn.Linear(2 * self.event_shape.numel(), hidden)
         self.outer = nn.Linear(hidden, 1)
         nn.init.zeros_(self.outer.weight)
         nn.init.zeros_(self.outer.bias)
+
+    def extra_repr(self) -> str:
+        return f"event_shape={tuple(self.event_shape)}"
 
     def forward(self, y: Tensor, mean: Tensor) -> Tensor:
         """`(*lead,)` for samples and means `(*lead, *event)`."""

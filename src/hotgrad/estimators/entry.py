@@ -1,16 +1,20 @@
 """The checks at the door: what `expectation` and `importance_bound` ask of what users pass in."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from hotgrad.estimators.base import Function, label_of, missing_methods
+from hotgrad.estimators.control_variate import RELAX
 from hotgrad.estimators.named import ESTIMATORS
 from hotgrad.ops import checks
 
 CheckValues = Callable[[Tensor], None]
+
+LISTED = 2**12
+"""States of one part up to which an estimator that lists them is recommended."""
 
 
 def check_is_estimator(estimator: Any, *methods: str) -> None:
@@ -29,12 +33,26 @@ def check_is_estimator(estimator: Any, *methods: str) -> None:
         )
     raise ValueError(
         "estimator must be an estimator object such as GumbelSoftmax(temperature=0.5), "
-        f"got {estimator!r}."
+        f"got {checks.shown(estimator)}."
     )
 
 
+def check_not_in_jit_trace() -> None:
+    """Refuse `torch.jit.trace`, which keeps one run's gradients and shapes as constants.
+
+    Raises:
+        ValueError: it is at work.
+    """
+    if checks.jit_traced():
+        raise ValueError(
+            "torch.jit.trace can't record how an expectation is differentiated: use torch.compile "
+            "or torch.export. It does record gumbel_softmax, binary_concrete and m_hot, and the "
+            "samples of distributions and of pathwise estimators."
+        )
+
+
 def check_pairing(estimator: Any, q: Any) -> None:
-    """Refuse a law that lacks a method which the estimator calls; name estimators that serve it.
+    """Refuse a q that lacks a method which the estimator calls; name estimators that work with it.
 
     Raises:
         NotImplementedError: it lacks one.
@@ -42,13 +60,42 @@ def check_pairing(estimator: Any, q: Any) -> None:
     law = getattr(q, "law", q)
     missing = missing_methods(estimator, law)
     if missing:
-        names = [cls.__name__ for cls in ESTIMATORS.values() if not missing_methods(cls, law)]
-        served = ", ".join(names) or "none of this library"
         lacking, missing = _lacking(estimator, law, missing)
+        groups = {
+            "": estimators_for(q),
+            "where f has a gradient, ": estimators_for(q, differentiating=True),
+            "where f also takes z between 0 and 1, ": estimators_for(q, relaxing=True),
+        }
+        work = "; ".join(f"{when}{', '.join(names)}" for when, names in groups.items() if names)
         raise NotImplementedError(
             f"{type(estimator).__name__} needs {', '.join(missing)}, which {lacking} doesn't have. "
-            f"Estimators that serve it: {served}."
+            f"Estimators that work with it: {work or 'none of this library'}."
         )
+
+
+def estimators_for(q: Any, *, differentiating: bool = False, relaxing: bool = False) -> list[str]:
+    """The estimators of this library that work with q, as one writes them.
+
+    Args:
+        q: what `as_law` returns.
+        differentiating: those that differentiate f, at hard samples.
+        relaxing: those that evaluate f between the vertices. With neither, those that only evaluate
+            f, at hard samples.
+    """
+    found: list[str] = []
+    classes: list[Any] = list(ESTIMATORS.values())
+    for cls in classes:
+        asks = (cls.differentiates_f and not cls.relaxes_f, cls.relaxes_f)
+        if asks != (differentiating, relaxing) or missing_methods(cls, getattr(q, "law", q)):
+            continue
+        if "budget" in getattr(cls, "__dataclass_fields__", {}):
+            try:
+                cls(budget=LISTED).evaluations(q, 1)
+            # too many states, or a distribution of a user's own that lists them in another way
+            except Exception:
+                continue
+        found.append("RELAX(critic)" if cls is RELAX else f"{cls.__name__}()")
+    return found
 
 
 def _lacking(estimator: Any, law: Any, missing: list[str]) -> tuple[str, list[str]]:
@@ -116,21 +163,26 @@ def checked(
         estimator: the one that will call it.
         name: what messages call f.
         check_values: raises if the values aren't right.
+
+    Raises:
+        ValueError: f can't be called.
     """
+    checks.check_function(f, name)
     named = getattr(q, "unpack", None)
     differentiates = getattr(estimator, "differentiates_f", False)
     relaxes = getattr(estimator, "relaxes_f", False)
 
     def checked_f(z: Tensor) -> Tensor:
-        given = named(z) if named else z
+        given = own_copy(z if named is None else named(z))
         try:
             values = f(given)
         except Exception as error:
             if relaxes:
+                hard = estimators_for(q) + estimators_for(q, differentiating=True)
                 error.add_note(
                     f"{label_of(estimator)} evaluates {name} between the vertices, where z isn't 0 "
                     f"and 1. If {name} can't take that, use an estimator that stays at hard "
-                    "samples, such as ScoreFunction() or StraightThrough()."
+                    f"samples{_such_as(hard)}."
                 )
             raise
         expected = z.shape[: z.ndim - len(q.event_shape)]
@@ -142,7 +194,8 @@ def checked(
         if values.shape != expected:
             raise ValueError(
                 f"{name} must return one value per sample, shape {tuple(expected)} (num_samples, "
-                f"*batch), for z of shape {_shape_of(given)}; got {tuple(values.shape)}."
+                f"*batch), for z of shape {_shape_of(z if named is None else named(z))}; got "
+                f"{tuple(values.shape)}.{to_event_advice(values.shape, expected)}"
             )
         if not values.is_floating_point():
             raise ValueError(
@@ -153,7 +206,7 @@ def checked(
             raise ValueError(
                 f"{label_of(estimator)} differentiates {name}, but {name}'s values carry no "
                 f"gradient to z: {name} isn't differentiable, or detaches z. Use an estimator that "
-                f"only evaluates {name}, such as ScoreFunction() or, for bits, DisARM()."
+                f"only evaluates {name}{_such_as(estimators_for(q))}."
             )
         if q._validate_args and checks.values_readable(values):
             check_values(values.detach())
@@ -162,8 +215,38 @@ def checked(
     return checked_f
 
 
+def own_copy(z: Any) -> Any:
+    """z for a function of a user's, which may change it in place: a tensor, or a dict of such.
+
+    What an estimator does with z afterwards, and what autograd has kept of it, stays as it was.
+    """
+    if isinstance(z, Tensor):
+        return z.clone()
+    return {name: unknown.clone() for name, unknown in z.items()}
+
+
+def to_event_advice(came: Sequence[int], expected: Sequence[int]) -> str:
+    """What to do if values lack the last dimensions of `(num_samples, *batch)`; "" if they don't.
+
+    They do where q's parts were left in its batch, and f takes them together.
+    """
+    lacking = len(expected) - len(came)
+    if not came or lacking < 1 or tuple(came) != tuple(expected[: len(came)]):
+        return ""
+    parts, batch = tuple(expected[len(came) :]), tuple(expected[1:])
+    these = "these are" if parts == batch else f"its last dimensions, {parts}, are"
+    return (
+        f" q has the batch {batch}: if {these} parts of one z, use q.to_event({lacking}), or "
+        f"Independent(q, {lacking}) of a torch distribution."
+    )
+
+
+def _such_as(estimators: list[str]) -> str:
+    return f", such as {' or '.join(estimators[:3])}" if estimators else ""
+
+
 def _shape_of(z: Any) -> str:
     """Of a tensor, or of each in a dict."""
     if isinstance(z, Tensor):
         return str(tuple(z.shape))
-    return ", ".join(f"{tuple(unknown.shape)} ({name!r})" for name, unknown in z.items())
+    return checks.listed(f"{tuple(unknown.shape)} ({name!r})" for name, unknown in z.items())

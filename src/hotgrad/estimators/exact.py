@@ -6,8 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hotgrad.distributions import as_law
+from hotgrad.distributions.budget import check_budget
 from hotgrad.estimators.base import Estimator, Function
+from hotgrad.estimators.parts import MAX_ELEMENTS, Parts
 from hotgrad.ops import checks, like_event
 
 
@@ -15,9 +16,9 @@ from hotgrad.ops import checks, like_event
 class Exact(Estimator):
     r"""$\nabla_\phi \sum_z q_\phi(z) f(z)$, summed over the whole support.
 
-    No bias and no variance, at the cost of one evaluation of f per state; `num_samples` doesn't
-    matter. For supports within the budget (k of n items have C(n, k) states), and as the answer
-    that other estimators are measured by.
+    No bias and no variance, at the cost of one evaluation of f per state, in pieces where they are
+    many; `num_samples` doesn't matter. For supports within the budget (k of n items have C(n, k)
+    states), and as the answer that other estimators are measured by.
 
     Args:
         budget: the most states that it will enumerate.
@@ -43,31 +44,33 @@ class Exact(Estimator):
     requires = ("enumerate_support", "log_prob")
 
     def __post_init__(self) -> None:
+        checks.plain_fields(self)
         checks.check_count(self.budget, "budget")
 
     def evaluations(self, q: Any, num_samples: int) -> int:
         """One per state."""
-        return self._states(q).shape[0]
+        return self._parts(q).joint_states
 
     def surrogate(
         self, f: Function, q: Any, num_samples: int, generator: torch.Generator | None
     ) -> Tensor:
         """The sum over the states; f isn't asked about those that can't happen."""
-        states = self._states(q)
-        states = states.expand(states.shape[:1] + q.batch_shape + q.event_shape)
-        probs: Tensor = q.log_prob(states).exp()
-        return (probs * f(_possible(states, probs.detach()))).sum(0)
+        parts = self._parts(q)
+        probs = parts.joint_log_probs().exp()
+        # at a state that can't happen f may be infinite or undefined, and 0 times that is NaN
+        likeliest = parts.joined(parts.own_numbers(probs.detach().argmax(0, keepdim=True)))
+        numbers = torch.arange(len(probs), device=probs.device)
+        rows = max(1, MAX_ELEMENTS // max(1, likeliest.numel()))
+        sums = []
+        for number, own in zip(numbers.split(rows), probs.split(rows), strict=True):
+            number = number.reshape(-1, *(1,) * len(q.batch_shape))
+            states = parts.joined(parts.own_numbers(number))
+            values = f(torch.where(like_event(own > 0, states), states, likeliest))
+            dtype = torch.promote_types(states.dtype, values.dtype)
+            sums.append((own * values).sum(0).to(dtype))
+        return sums[0] if len(sums) == 1 else torch.stack(sums).sum(0)
 
-    def _states(self, q: Any) -> Tensor:
-        states: Tensor = as_law(q).enumerate_support(expand=False, budget=self.budget)
-        return states
-
-
-def _possible(states: Tensor, probs: Tensor) -> Tensor:
-    """The states, with the likeliest one in place of each that has probability 0.
-
-    f may be infinite or undefined at a masked state; weighing that with 0 would give NaN.
-    """
-    likeliest = probs.argmax(0, keepdim=True)
-    stand_in = states.take_along_dim(like_event(likeliest, states), 0)
-    return torch.where(like_event(probs > 0, states), states, stand_in)
+    def _parts(self, q: Any) -> Parts:
+        parts = Parts(q, self.budget)
+        check_budget(parts.joint_states, self.budget, parts.name)
+        return parts

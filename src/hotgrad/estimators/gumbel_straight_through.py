@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from hotgrad import ops
-from hotgrad.estimators.base import Tempered, one_law
+from hotgrad.estimators.base import Tempered
 from hotgrad.ops import checks
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class StraightThroughGumbelSoftmax(Tempered):
     r"""$\frac{1}{S} \sum_s \nabla_\phi \langle \nabla f(z_s), y_s \rangle$.
 
@@ -51,12 +51,12 @@ class StraightThroughGumbelSoftmax(Tempered):
         generator: torch.Generator | None = None,
     ) -> Tensor:
         """Hard samples with the gradient of the relaxed sample that has the same noise."""
-        q = one_law(q)
+        q = self._law_of(q, sample_shape, generator)
         noise = q.draw_noise(sample_shape, generator=generator)
         return ops.straight_through(q.harden(noise), q.relax(noise, self.temperature))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class GumbelRao(Tempered):
     r"""$\frac{1}{S} \sum_s \nabla_\phi \langle \nabla f(z_s), \frac{1}{K} \sum_i y_{si} \rangle$.
 
@@ -104,7 +104,7 @@ class GumbelRao(Tempered):
         generator: torch.Generator | None = None,
     ) -> Tensor:
         """Hard samples with the mean gradient of relaxed samples that lead to them."""
-        q = one_law(q)
+        q = self._law_of(q, sample_shape, generator)
         with torch.no_grad():
             noise = q.draw_noise(sample_shape, generator=generator)
             fresh = q.draw_noise((self.num_inner, *sample_shape), generator=generator)
@@ -113,7 +113,7 @@ class GumbelRao(Tempered):
         return ops.straight_through(q.harden(noise), soft)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class GappedStraightThrough(Tempered):
     r"""$\frac{1}{S} \sum_s \nabla_\phi \langle \nabla f(z_s), y_s \rangle$, y without any noise.
 
@@ -156,6 +156,6 @@ class GappedStraightThrough(Tempered):
         generator: torch.Generator | None = None,
     ) -> Tensor:
         """Hard samples with the gradient of a softmax that agrees with them."""
-        q = one_law(q)
+        q = self._law_of(q, sample_shape, generator)
         hard = q.sample(sample_shape, generator=generator)
         return ops.straight_through(hard, q.relax(q.gap_noise(hard, self.gap), self.temperature))

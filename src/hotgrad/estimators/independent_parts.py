@@ -1,13 +1,13 @@
 """Each part of z in all of its states, while the other parts stay as they were drawn."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from hotgrad.estimators.base import Estimator, Function
-from hotgrad.estimators.parts import Group, Parts
+from hotgrad.estimators.parts import MAX_ELEMENTS, Group, Parts
 from hotgrad.ops import checks
 
 
@@ -19,9 +19,9 @@ class IndeCateR(Estimator):
     any f, differentiable or not. Given the other parts, a part's gradient is summed and not
     sampled: a single part's is exact (the value is still a mean over samples), and so is any
     part's where f is a sum over the parts. The price is S (1 + parts (K - 1)) evaluations of f, in
-    two calls: with 20 parts of 10 categories, 181 for each sample. `ScoreFunction` with as many
-    samples is noisier where parts are few or hardly interact, and can be less noisy where they are
-    many and do. For bits this is Local Expectation Gradients.
+    two calls, or more where they are many: with 20 parts of 10 categories, 181 for each sample.
+    `ScoreFunction` with as many samples is noisier where parts are few or hardly interact, and can
+    be less noisy where they are many and do. For bits this is Local Expectation Gradients.
 
     Args:
         budget: the most states that it will list for one part (k of n items have C(n, k)).
@@ -54,6 +54,7 @@ class IndeCateR(Estimator):
     requires = ("sample", "enumerate_support", "log_prob")
 
     def __post_init__(self) -> None:
+        checks.plain_fields(self)
         checks.check_count(self.budget, "budget")
 
     def evaluations(self, q: Any, num_samples: int) -> int:
@@ -87,39 +88,73 @@ def _gains(
     `(K, *batch, parts)` for each group, as the probabilities are.
     """
     own = parts.numbers(z)
-    asked = [
-        _alternatives(group, p, own, start, stop)
-        for (group, start, stop), p in zip(parts.placed(), probs, strict=True)
+    # by state, sample, batch element and part, in one dimension
+    totals = [p.new_zeros(p.shape[0] * len(z) * p[0].numel()) for p in probs]
+    places = parts.placed()
+    for block in _blocks(parts, max(1, MAX_ELEMENTS // max(1, z.numel()))):
+        asked = [
+            _alternatives(places[i][0], probs[i], own, places[i][1], first, stop)
+            for i, first, stop in block
+        ]
+        answers = f(parts.joined(torch.cat([ask.joint.flatten(0, 1) for ask in asked])))
+        mine = answers.split([len(ask.joint) * len(z) for ask in asked])
+        for (i, _, _), ask, answer in zip(block, asked, mine, strict=True):
+            gained = (answer.reshape(ask.possible.shape) - values).to(totals[i].dtype)
+            gained = torch.where(ask.possible, gained, 0.0)
+            totals[i] = totals[i].scatter(0, ask.place.flatten(), gained.flatten())
+    return [
+        total.reshape(p.shape[0], len(z), *p.shape[1:]).mean(1)
+        for total, p in zip(totals, probs, strict=True)
     ]
-    questions = [joint.flatten(0, 2) for joint, _, _ in asked]
-    answers = values.new_zeros(0, *values.shape[1:])
-    if sum([len(numbers) for numbers in questions]):
-        answers = f(parts.joined(torch.cat(questions)))
-    gains = []
-    for (_, others, possible), numbers, p in zip(asked, questions, probs, strict=True):
-        mine, answers = answers.split([len(numbers), len(answers) - len(numbers)])
-        gained = mine.reshape(p.shape[-1], len(p) - 1, *values.shape) - values
-        gained = torch.where(possible, gained.movedim(0, -1).to(p.dtype), 0.0)
-        total = p.new_zeros((len(p), *others.shape[1:])).scatter(0, others, gained)
-        gains.append(total.mean(1))
-    return gains
+
+
+def _blocks(parts: Parts, rows: int) -> list[list[tuple[int, int, int]]]:
+    """The alternatives of a sample in blocks of so many, those of group i from first to stop."""
+    blocks: list[list[tuple[int, int, int]]] = []
+    left = 0
+    for i, group in enumerate(parts.groups):
+        first, end = 0, group.count * (group.num_states - 1)
+        while first < end:
+            if left == 0:
+                blocks.append([])
+                left = rows
+            stop = min(end, first + left)
+            blocks[-1].append((i, first, stop))
+            first, left = stop, left - (stop - first)
+    return blocks
+
+
+class _Alternatives(NamedTuple):
+    """The samples with one part in another state, `(alternatives, S, *batch)`."""
+
+    joint: Tensor
+    """The numbers of all parts' states, `(..., all parts)`."""
+    possible: Tensor
+    """Whether the other state can happen; else it is the sample's own."""
+    place: Tensor
+    """Where it counts: by state, sample, batch element and part."""
 
 
 def _alternatives(
-    group: Group, probs: Tensor, own: Tensor, start: int, stop: int
-) -> tuple[Tensor, Tensor, Tensor]:
-    """The joint states with one part of a group in another state, `(parts, K - 1, S, *batch, all)`.
-
-    With the numbers of those other states, and which of them can happen.
-    """
-    mine = own[..., start:stop]
-    later = torch.arange(1, group.num_states, device=own.device)
-    others = (mine + later.view(-1, *(1,) * own.ndim)) % group.num_states
+    group: Group, probs: Tensor, own: Tensor, start: int, first: int, stop: int
+) -> _Alternatives:
+    """The alternatives from `first` to `stop` of a group whose first part is number `start`."""
+    lead = (-1, *(1,) * (own.ndim - 1))
+    number = torch.arange(first, stop, device=own.device).view(lead)
+    # the part, and how many states it is on from its own
+    part, ahead = number // (group.num_states - 1), 1 + number % (group.num_states - 1)
+    there = (start + part).expand(-1, *own.shape[:-1]).unsqueeze(-1)
+    joint = own.expand(len(number), *own.shape)
+    mine = joint.gather(-1, there).squeeze(-1)
+    other = (mine + ahead) % group.num_states
+    size, batch = probs[0].numel(), own.shape[1:-1]
+    row = torch.arange(batch.numel(), device=own.device).reshape(1, 1, *batch)
+    column = row * group.count + part
     # f may be infinite or undefined where a state can't happen: the sample stands in
-    possible = probs.unsqueeze(1).take_along_dim(others, 0) > 0
-    changed = torch.eye(group.count, dtype=torch.bool, device=own.device)
-    changed = changed.view(group.count, *(1,) * own.ndim, group.count)
-    one_changed = torch.where(changed & possible, others, mine)
-    joint = own.expand(*one_changed.shape[:2], *own.shape).clone()
-    joint[..., start:stop] = one_changed
-    return joint, others, possible
+    possible = probs.flatten()[other * size + column] > 0
+    sample = torch.arange(len(own), device=own.device).view(1, -1, *(1,) * len(batch))
+    return _Alternatives(
+        joint.scatter(-1, there, torch.where(possible, other, mine).unsqueeze(-1)),
+        possible,
+        (other * len(own) + sample) * size + column,
+    )

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-from hotgrad.estimators.base import Estimator
+from hotgrad.estimators.base import Estimator, Pathwise, missing_methods
 from hotgrad.estimators.control_variate import REBAR, RELAX
 from hotgrad.estimators.coupled import ARM, DisARM
 from hotgrad.estimators.exact import Exact
@@ -79,6 +79,23 @@ def make_estimator(
     if critic is not None:
         return RELAX(critic, temperature)
     return REBAR(temperature) if cls is REBAR else at_temperature(cls(), temperature)
+
+
+def row_wise_estimators(*distributions: type) -> list[str]:
+    """Names of those with which each sample may have an f of its own, such as a row's loss.
+
+    They ask f about their own samples alone, each once and in order. Others ask about further
+    states, or weigh the samples against one another.
+
+    Args:
+        distributions: on one of which, at least, they work.
+    """
+    return [
+        name
+        for name, cls in ESTIMATORS.items()
+        if (issubclass(cls, Pathwise) or cls is ScoreFunction)
+        and not all(missing_methods(cls, distribution) for distribution in distributions)
+    ]
 
 
 def at_temperature(estimator: Estimator, temperature: float) -> Estimator:

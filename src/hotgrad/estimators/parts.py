@@ -12,9 +12,13 @@ import torch
 from torch import Tensor
 
 from hotgrad import ops
-from hotgrad.distributions import as_law
+from hotgrad.distributions import OneHotCategorical, as_law
+from hotgrad.distributions.budget import check_budget
 from hotgrad.distributions.flattened import Flattened
 from hotgrad.ops.noise import noise_dtype
+
+MAX_ELEMENTS = 2**24
+"""The most elements of z that f is asked about at once, unless one z has more."""
 
 
 class Group:
@@ -31,45 +35,74 @@ class Group:
 
     def __init__(self, law: Any, batch_shape: torch.Size, budget: int) -> None:
         self.law, self.batch_shape = law, batch_shape
-        own = law.enumerate_support(expand=False, budget=budget)
         self.shape = law.batch_shape[len(batch_shape) :]
         """Of the parts among each other, `()` if there is one."""
         self.count = self.shape.numel()
-        self.states: Tensor = own.reshape(own.shape[:1] + law.event_shape)
-        """The states of a part, `(K, *event of the law)`."""
-
-    @property
-    def num_states(self) -> int:
-        """K, the states of one part."""
-        return self.states.shape[0]
+        self._states: Tensor | None = None
+        """The states of a part, `(K, *event of the law)`; None for the K one-hot vectors."""
+        if _is_one_hot(law):
+            self.num_states: int = law.event_shape[0]  # K
+            self.dtype = law.logits.dtype
+            check_budget(self.num_states, budget, f"{self.num_states:,} categories")
+            return
+        own = law.enumerate_support(expand=False, budget=budget)
+        if own.numel() != own.shape[0] * law.event_shape.numel():
+            raise ValueError(
+                f"{type(law).__name__}.enumerate_support(expand=False) must return states of shape "
+                f"(states, 1, .., *event), the same for each element of the batch; got "
+                f"{tuple(own.shape)} for an event {tuple(law.event_shape)}."
+            )
+        self.num_states, self.dtype = own.shape[0], own.dtype
+        self._states = own.reshape(own.shape[:1] + law.event_shape)
 
     def log_probs(self) -> Tensor:
         """Of each part's states, `(K, *batch, parts)`, in at least float32, where they sum to 1."""
-        # not expanded: a law's own checks, and what it works out of its logits, stay small
-        log_probs: Tensor = self.law.log_prob(self._listed(len(self.law.batch_shape)))
+        if self._states is None:
+            log_probs: Tensor = self.law.log_probs.movedim(-1, 0)
+        else:
+            # not expanded: a law's own checks, and what it works out of its logits, stay small
+            states = self._listed(self._states, len(self.law.batch_shape))
+            log_probs = self.law.log_prob(ops.widened(states))
         wide = noise_dtype(log_probs.dtype)
         if log_probs.dtype != wide:
-            # rounded, they sum to 1 only to some per cent
+            # rounded by the law, they sum to 1 only to some per cent
             log_probs = ops.log_softmax(log_probs.to(wide), 0)
         return log_probs.reshape((self.num_states, *self.batch_shape, self.count))
 
     def joined(self, numbers: Tensor) -> Tensor:
         """The parts' states from their numbers, `(*sample, *batch, parts)` to `(..., *event)`."""
         shape = numbers.shape[:-1] + self.shape + self.law.event_shape
+        if self._states is None:
+            hot = torch.zeros(
+                (*numbers.shape, self.num_states), dtype=self.dtype, device=numbers.device
+            )
+            return hot.scatter(-1, numbers.unsqueeze(-1), 1.0).reshape(shape)
         # not states[numbers], whose strides the compiler guesses wrong where numbers are a slice
-        return self.states.index_select(0, numbers.flatten()).reshape(shape)
+        return self._states.index_select(0, numbers.flatten()).reshape(shape)
 
     def numbers(self, z: Tensor) -> Tensor:
         """The numbers of the parts' states in `(S, *batch, *event)`: `(S, *batch, parts)`."""
+        shape = (*z.shape[:1], *self.batch_shape, self.count)
+        if self._states is None:
+            return z.argmax(-1).reshape(shape)
         ndim = z.ndim - len(self.law.event_shape)
-        alike = self._listed(ndim) == z
+        alike = self._listed(self._states, ndim) == z
         if self.law.event_shape:
             alike = alike.flatten(1 + ndim).all(-1)
-        return alike.int().argmax(0).reshape((*z.shape[:1], *self.batch_shape, self.count))
+        return alike.int().argmax(0).reshape(shape)
 
-    def _listed(self, ndim: int) -> Tensor:
+    def _listed(self, states: Tensor, ndim: int) -> Tensor:
         """The states of a part, with `ndim` dimensions before the law's event."""
-        return self.states.reshape((self.num_states, *(1,) * ndim, *self.law.event_shape))
+        return states.reshape((self.num_states, *(1,) * ndim, *self.law.event_shape))
+
+
+def _is_one_hot(law: Any) -> bool:
+    """Whether the states are the one-hot vectors in their order, so that none need be listed."""
+    cls = type(law)
+    return isinstance(law, OneHotCategorical) and (cls.enumerate_support, cls.log_prob) == (
+        OneHotCategorical.enumerate_support,
+        OneHotCategorical.log_prob,
+    )
 
 
 class Parts:
@@ -94,6 +127,14 @@ class Parts:
         self.joint_states = math.prod([group.num_states**group.count for group in self.groups])
         """The states of all parts together."""
 
+    @property
+    def name(self) -> str:
+        """What they are parts of, for messages."""
+        if self._flattened is not None:
+            return f"the joint distribution of {', '.join(self._flattened.laws)}"
+        name = type(self.groups[0].law).__name__
+        return name if self.count == 1 else f"{name} of {self.count:,} parts"
+
     def placed(self) -> list[tuple[Group, int, int]]:
         """Each group with the numbers of its first part and of the first one after it."""
         places, start = [], 0
@@ -111,6 +152,29 @@ class Parts:
             for own in found
         ]
         return padded[0] if len(padded) == 1 else torch.cat(padded, -1)
+
+    def joint_log_probs(self) -> Tensor:
+        """Of all parts' states together, `(states, *batch)`, the last part's changing fastest."""
+        found = [group.log_probs() for group in self.groups]
+        # of no parts 0, that depends on the logits all the same
+        total = torch.stack([own[:1, ..., :0].sum(-1) for own in found]).sum(0)
+        for own in found:
+            # parts of one state are certain, however many they are
+            for part in own.unbind(-1) if len(own) > 1 else [own.sum(-1)]:
+                total = (total.unsqueeze(1) + part).flatten(0, 1)
+        return total
+
+    def own_numbers(self, joint: Tensor) -> Tensor:
+        """The parts' own states in the joint states of these numbers: `(...)` to `(..., parts)`."""
+        digits = [joint.new_zeros((*joint.shape, 0))]
+        for group in reversed(self.groups):
+            if group.num_states == 1:
+                digits.append(joint.new_zeros((*joint.shape, group.count)))
+                continue
+            for _ in range(group.count):
+                digits.append((joint % group.num_states).unsqueeze(-1))
+                joint = joint // group.num_states
+        return torch.cat(digits[::-1], -1)
 
     def joined(self, numbers: Tensor) -> Tensor:
         """Joint states, from each part's own: `(*sample, *batch, parts)` to `(..., *event)`."""

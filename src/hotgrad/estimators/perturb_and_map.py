@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from hotgrad import ops
-from hotgrad.estimators.base import Pathwise, one_law
+from hotgrad.estimators.base import Pathwise
 from hotgrad.ops import checks
 
 
@@ -73,6 +73,7 @@ class IMLE(Pathwise):
     requires = ("perturb", "argmax")
 
     def __post_init__(self) -> None:
+        checks.plain_fields(self)
         checks.check_positive(self.step, "step")
         checks.check_choice("noise", self.noise, ("law", "sum-of-gamma"))
 
@@ -84,7 +85,7 @@ class IMLE(Pathwise):
         generator: torch.Generator | None = None,
     ) -> Tensor:
         """MAP states of perturbed logits, whose gradient is a finite difference."""
-        q = one_law(q)
+        q = self._law_of(q, sample_shape, generator)
         perturb = q.perturb if self.noise == "law" else functools.partial(_by_sum_of_gamma, q)
         scores = perturb(sample_shape, generator=generator)
         return ops.map_with_finite_difference(scores, q.argmax, self.step, _part_dims(q))
@@ -93,7 +94,7 @@ class IMLE(Pathwise):
 def _by_sum_of_gamma(
     q: Any, sample_shape: tuple[int, ...], *, generator: torch.Generator | None
 ) -> Tensor:
-    """Logits plus sum-of-gamma noise."""
+    """Logits less their maximum, plus sum-of-gamma noise."""
     law = getattr(q, "law", q)
     if not hasattr(law, "k"):
         raise NotImplementedError(
@@ -107,7 +108,7 @@ def _by_sum_of_gamma(
         device=law.logits.device,
         generator=generator,
     )
-    scores: Tensor = law.logits.to(noise.dtype) + noise
+    scores: Tensor = ops.centred(law.logits) + noise
     return scores
 
 
@@ -149,6 +150,7 @@ class PerturbedMAP(Pathwise):
     requires = ("perturb_with_slope", "argmax", "mode")
 
     def __post_init__(self) -> None:
+        checks.plain_fields(self)
         checks.check_positive(self.scale, "scale")
 
     def sample(
@@ -159,7 +161,7 @@ class PerturbedMAP(Pathwise):
         generator: torch.Generator | None = None,
     ) -> Tensor:
         """MAP states of perturbed logits, whose gradient is the noise's score times z."""
-        q = one_law(q)
+        q = self._law_of(q, sample_shape, generator)
         perturbed = q.perturb_with_slope(sample_shape, self.scale, generator=generator)
         return ops.map_with_slope(perturbed, q.argmax, q.mode, _part_dims(q))
 

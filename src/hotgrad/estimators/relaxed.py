@@ -6,10 +6,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hotgrad.estimators.base import Tempered, one_law
+from hotgrad.estimators.base import Tempered
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class GumbelSoftmax(Tempered):
     r"""$\frac{1}{S} \sum_s \nabla_\phi f(y_s)$, $y_s$ = softmax((logits + noise) / temperature).
 
@@ -20,8 +20,8 @@ class GumbelSoftmax(Tempered):
     variance. S evaluations of f, which must be differentiable between the vertices.
 
     Args:
-        temperature: positive; a number, or a tensor that broadcasts against the logits (learnable
-            if it requires a gradient).
+        temperature: positive; a number, or a tensor that broadcasts against the logits.
+            `LearnedTemperature` makes it a parameter.
 
     Raises:
         ValueError: a temperature that isn't positive.
@@ -48,13 +48,13 @@ class GumbelSoftmax(Tempered):
         generator: torch.Generator | None = None,
     ) -> Tensor:
         """Relaxed samples of shape `sample_shape + batch_shape + event_shape`."""
-        q = one_law(q)
+        q = self._law_of(q, sample_shape, generator)
         noise = q.draw_noise(sample_shape, generator=generator)
         relaxed: Tensor = q.relax(noise, self.temperature)
         return relaxed
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class RelaxedTopK(Tempered):
     r"""$\frac{1}{S} \sum_s \nabla_\phi f(v_s)$, $v_s$ the sum of k successive softmaxes.
 
@@ -69,8 +69,8 @@ class RelaxedTopK(Tempered):
     vertices; time and memory grow with k.
 
     Args:
-        temperature: positive; a number, or a tensor that broadcasts against the logits (learnable
-            if it requires a gradient).
+        temperature: positive; a number, or a tensor that broadcasts against the logits.
+            `LearnedTemperature` makes it a parameter.
 
     Raises:
         ValueError: a temperature that isn't positive.
@@ -97,7 +97,7 @@ class RelaxedTopK(Tempered):
         generator: torch.Generator | None = None,
     ) -> Tensor:
         """Relaxed k-hot vectors of shape `sample_shape + batch_shape + event_shape`."""
-        q = one_law(q)
+        q = self._law_of(q, sample_shape, generator)
         scores = q.perturb(sample_shape, generator=generator)
         relaxed: Tensor = q.relax_top_k(scores, self.temperature)
         return relaxed

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from hotgrad.estimators.base import Estimator, Function
 from hotgrad.estimators.baselines import Learned, LeaveOneOut, MovingAverage, NoBaseline
+from hotgrad.ops import checks
 
 Baseline = NoBaseline | LeaveOneOut | MovingAverage | Learned
 
@@ -22,7 +23,7 @@ class WithBaseline(Estimator, nn.Module):
         if isinstance(self.baseline, type) or not hasattr(self.baseline, "centre"):
             raise ValueError(
                 "baseline must be an object with a method centre(values, q), such as "
-                f"LeaveOneOut(); got {baseline!r}."
+                f"LeaveOneOut(); got {checks.shown(baseline)}."
             )
 
     @property
@@ -33,6 +34,10 @@ class WithBaseline(Estimator, nn.Module):
     @property
     def label(self) -> str:
         return f"{type(self).__name__}({type(self.baseline).__name__})"
+
+    def extra_repr(self) -> str:
+        """A baseline that isn't a module, which torch shows itself."""
+        return "" if isinstance(self.baseline, nn.Module) else repr(self.baseline)
 
 
 class ScoreFunction(WithBaseline):
@@ -86,6 +91,11 @@ def score_surrogate(
     the same backward pass.
     """
     centred = baseline.centre(signal, q)
+    if not isinstance(centred, Tensor) or centred.shape != signal.shape:
+        raise ValueError(
+            f"{type(baseline).__name__}.centre must return a tensor of its values' shape, "
+            f"{tuple(signal.shape)}; got {checks.shown(centred)}."
+        )
     surrogate = values + centred.detach() * (log_prob - log_prob.detach())
     return _alongside(surrogate, centred.square()) if centred.requires_grad else surrogate
 

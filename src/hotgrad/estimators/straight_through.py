@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from hotgrad import ops
-from hotgrad.estimators.base import Pathwise, Tempered, one_law
+from hotgrad.estimators.base import Pathwise, Tempered
 
 
 @dataclass(frozen=True)
@@ -42,11 +42,11 @@ class StraightThrough(Pathwise):
         generator: torch.Generator | None = None,
     ) -> Tensor:
         """Hard samples with the mean's gradient."""
-        q = one_law(q)
+        q = self._law_of(q, sample_shape, generator)
         return ops.straight_through(q.sample(sample_shape, generator=generator), q.mean)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ReinMax(Tempered):
     r"""$\frac{1}{S} \sum_s \nabla_\phi \langle \nabla f(z_s), 2 \pi_1 - \frac{1}{2} \pi_0 \rangle$.
 
@@ -76,6 +76,8 @@ class ReinMax(Tempered):
     unbiased = False
     relaxes_f = False
     requires = ("sample", "mean", "relax", "tangent")
+    # it chooses a point, which is a constant
+    learns_temperature = False
 
     def sample(
         self,
@@ -85,7 +87,7 @@ class ReinMax(Tempered):
         generator: torch.Generator | None = None,
     ) -> Tensor:
         """Hard samples with a gradient of second order."""
-        q = one_law(q)
+        q = self._law_of(q, sample_shape, generator)
         hard = q.sample(sample_shape, generator=generator)
         between = (hard + q.relax(0.0, self.temperature)) / 2
         return ops.reinmax(hard, q.tangent(q.mean), q.tangent(between))

@@ -69,6 +69,7 @@ class UnorderedSet(Estimator):
     least_samples = 2
 
     def __post_init__(self) -> None:
+        checks.plain_fields(self)
         checks.check_count(self.budget, "budget")
 
     def evaluations(self, q: Any, num_samples: int) -> int:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from hotgrad.estimators.base import Function
-from hotgrad.ops.noise import noise_dtype
+from hotgrad.ops import widened
 
 
 @dataclass(frozen=True)
@@ -65,12 +65,13 @@ class VIMCO:
 
 def log_mean(log_weights: Tensor) -> Tensor:
     """L: the logarithm of the mean weight over the first dimension."""
-    return log_weights.logsumexp(0) - math.log(len(log_weights))
+    total = widened(log_weights).logsumexp(0)
+    return (total - math.log(len(log_weights))).to(log_weights.dtype)
 
 
 def learning_signal(log_weights: Tensor) -> Tensor:
     """L less L with each sample in turn replaced by the others' geometric mean, `(K, *batch)`."""
-    wide = log_weights.to(noise_dtype(log_weights.dtype))
+    wide = widened(log_weights)
     count = len(wide)
     # sums of weights before and after each; subtracting from the sum of all would cancel
     nothing = torch.full_like(wide[:1], -torch.inf)

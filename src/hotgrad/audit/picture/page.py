@@ -137,8 +137,8 @@ def _notes(audit: Drawable, points: Points) -> list[str]:
     notes = [f"Exact gradient: {how}.", "Faint lines: equal error of one call."]
     if points.best is not None:
         notes.append(f"Ringed: the least error of {_step(audit)}.")
-    if not points.relative:
-        notes.append("Figures are absolute, since the exact gradient is zero.")
+    if zero := audit.reference["zero"]:
+        notes.append(f"Figures are absolute, since the exact gradient {zero}.")
     if any(not point.shows_bias for point in points.shown):
         notes.append("No bias seen: the 95 % interval of the bias holds 0.")
     if points.trails:

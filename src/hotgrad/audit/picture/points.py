@@ -1,6 +1,7 @@
 """What a picture shows of an audit: a point an estimator, its temperatures as a trail.
 
-Figures are per cent of the exact gradient's norm, or absolute where that is zero.
+Figures are per cent of the exact gradient's norm, or absolute where that is zero or can't be told
+from it.
 """
 
 import math
