@@ -92,7 +92,7 @@ def test_the_next_writer_removes_what_a_killed_one_left_and_nothing_else(
     kept = [".hidden", ".note-to-self.txt", "model.safetensors", ".a-0123456789abcdef"]
     for name in kept:
         (tmp_path / name).write_text("mine")
-    dead = holder(f"written_whole(Path({str(tmp_path)!r}) / 'checkpoint.pt')")
+    dead = holder(f"written_whole(Path({str(tmp_path)!r}) / 'checkpoint.safetensors')")
     alive = holder(f"written_whole(Path({str(tmp_path)!r}) / 'metrics.csv')")
     dead.send_signal(signal.SIGKILL)
     dead.wait()
@@ -161,6 +161,21 @@ def test_a_folder_is_replaced_only_when_told_to_and_keeps_what_is_not_replaced(
     }
     with pytest.raises(ValueError, match=r"a\.txt exists already"):
         new_folder(folder / "a.txt", overwrite=True).__enter__()
+
+
+def _fail(path: Path) -> None:
+    with new_folder(path):
+        raise RuntimeError("no results")
+
+
+def test_a_folder_without_results_leaves_no_parents(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError):
+        _fail(tmp_path / "runs" / "of" / "mine")
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "runs").mkdir()
+    with pytest.raises(RuntimeError):
+        _fail(tmp_path / "runs" / "of" / "mine")
+    assert [path.name for path in tmp_path.iterdir()] == ["runs"]
 
 
 def test_a_folder_that_cant_be_made_is_named(tmp_path: Path) -> None:

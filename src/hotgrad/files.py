@@ -11,9 +11,11 @@ import re
 import shutil
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from hotgrad.ops.checks import shown
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -67,11 +69,7 @@ def new_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
     """
     if path.exists() and not (overwrite and path.is_dir()):
         raise ValueError(_there_already(path))
-    try:
-        path.absolute().parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ValueError(f"Can't make the folder {path}: {error.strerror}.") from error
-    with _draft_of(path) as draft:
+    with _parents_of(path), _draft_of(path) as draft:
         if draft.name in _in_progress(draft.parent.parent, besides=draft.parent):
             raise ValueError(
                 f"Another process is writing {path} right now. Wait for it, or choose another "
@@ -84,6 +82,26 @@ def new_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
                 file.replace(path / file.name)
         else:
             draft.rename(path)
+
+
+@contextmanager
+def _parents_of(path: Path) -> Iterator[None]:
+    """Makes the folders that a new one lies in; they go again if nothing comes into them."""
+    parents = path.absolute().parents
+    made = [folder for folder in parents if not folder.exists()]
+    try:
+        parents[0].mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise ValueError(f"Can't make the folder {path}: {path.parent} is no folder.") from error
+    except OSError as error:
+        raise ValueError(f"Can't make the folder {path}: {error.strerror}.") from error
+    try:
+        yield
+    except BaseException:
+        for folder in made:
+            with suppress(OSError):
+                folder.rmdir()
+        raise
 
 
 @contextmanager
@@ -106,12 +124,30 @@ def locked(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def check_folder(path: Path) -> None:
-    """Refuse a path in a folder that doesn't exist.
+def as_path(value: Any, name: str = "path") -> Path:
+    """A path of what a user gave, which may lead to nothing yet.
 
     Raises:
-        ValueError: there is none.
+        ValueError: it is no path, or none that a file could have.
     """
+    text = os.fspath(value) if isinstance(value, (str, os.PathLike)) else value
+    if not isinstance(text, str) or not text or "\0" in text:
+        raise ValueError(f"{name} must be a path, as text or a pathlib.Path, got {shown(value)}.")
+    try:
+        Path(text).exists()
+    except OSError as error:
+        raise ValueError(f"{name} can't be used, {error.strerror}: got {shown(value)}.") from error
+    return Path(text)
+
+
+def check_folder(path: Path) -> None:
+    """Refuse a path of a file that is a folder, or is in one that doesn't exist.
+
+    Raises:
+        ValueError: it is.
+    """
+    if path.is_dir():
+        raise ValueError(f"can't write {path}: it is a folder. Expected a file's name.")
     if not path.parent.is_dir():
         raise ValueError(
             f"can't write {path}: {path.parent} is no folder. Expected one that exists; make it."
@@ -125,10 +161,25 @@ def check_new_file(path: Path, *, overwrite: bool) -> None:
         ValueError: it is.
     """
     check_folder(path)
-    if path.is_dir():
-        raise ValueError(f"can't write {path}: it is a folder. Expected a file's name.")
     if path.exists() and not overwrite:
         raise ValueError(_there_already(path))
+
+
+def file_to_write(value: Any, suffix: str) -> Path:
+    """The path of a file that can be written and doesn't hide by its suffix what it holds.
+
+    Raises:
+        ValueError: it is no path, a folder, in a folder that doesn't exist, or its name announces
+            another kind of file than is written; one without a suffix may.
+    """
+    path = as_path(value)
+    check_folder(path)
+    if path.suffix.lower() not in ("", suffix):
+        raise ValueError(
+            f"can't write {path}: what is written is a {suffix} file, which a name in "
+            f"{path.suffix!r} would hide. Use {path.with_suffix(suffix).name}."
+        )
+    return path
 
 
 def _there_already(path: Path) -> str:
@@ -143,22 +194,21 @@ def _draft_of(path: Path) -> Iterator[Path]:
     """A name for a draft of `path`, in a locked folder of its own that goes in any case."""
     place = path.absolute()
     _in_progress(place.parent, besides=None)
+    folder, lock = place, None
     with _naming(path, place.parent):
-        folder, lock = _locked_folder(place)
+        # all of it, since Ctrl-C may come anywhere
         try:
+            # None where another process took the folder for a leftover, before it was locked
+            while lock is None:
+                folder = place.with_name(f".{place.name}-{uuid.uuid4().hex}")
+                folder.mkdir()
+                lock = _lock_in(folder)
             yield folder / path.name
         finally:
-            shutil.rmtree(folder, ignore_errors=True)
-            lock.release()
-
-
-def _locked_folder(place: Path) -> tuple[Path, "BaseFileLock"]:
-    while True:
-        folder = place.with_name(f".{place.name}-{uuid.uuid4().hex}")
-        folder.mkdir()
-        # None where another process took the folder for a leftover, before it was locked
-        if (lock := _lock_in(folder)) is not None:
-            return folder, lock
+            if folder != place:
+                shutil.rmtree(folder, ignore_errors=True)
+            if lock is not None:
+                lock.release()
 
 
 def _lock_in(folder: Path) -> "BaseFileLock | None":
@@ -199,4 +249,7 @@ def _naming(path: Path, parent: Path) -> Iterator[None]:
         hidden = error.filename is None or str(error.filename).startswith(str(parent / "."))
         if error.errno is None or not hidden:
             raise
-        raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
+        # a file in a draft of a folder, by the name that it would have had
+        inside = Path(error.filename or parent).relative_to(parent).parts[2:]
+        place = str(path.joinpath(*inside))
+        raise OSError(error.errno, os.strerror(error.errno), place) from error

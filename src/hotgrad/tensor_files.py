@@ -16,7 +16,9 @@ from torch import Tensor
 
 from hotgrad.files import written_whole
 
-TEXT, DIGEST = "hotgrad", "hotgrad.digest"
+ENTRY = "hotgrad"
+"""Of the file's metadata, the only one: safetensors writes several in any order, and what is equal
+should be so byte for byte."""
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], text: str = "") -> None:
@@ -31,7 +33,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], text: str = "") -> 
         OSError: it can't be written.
     """
     copies = {name: t.detach().to("cpu", copy=True).contiguous() for name, t in tensors.items()}
-    content = safetensors.torch.save(copies, {TEXT: text, DIGEST: _digest(copies, text)})
+    content = safetensors.torch.save(copies, {ENTRY: f"{_digest(copies, text)} {text}"})
     with written_whole(path) as draft:
         draft.write_bytes(content)
 
@@ -41,11 +43,13 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], str]:
 
     Raises:
         ValueError: there is no such file, it is damaged, or another program wrote it.
+        OSError: it can't be read.
     """
     if not path.is_file():
         raise ValueError(f"There is no file {path}.")
     try:
-        with safe_open(path, framework="pt") as file:
+        # opened twice, since safetensors' own error names no file that it may not read
+        with path.open("rb"), safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             # copies, since the file may be replaced while they are used
             tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
@@ -53,12 +57,12 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], str]:
         raise ValueError(
             f"{path} is damaged, cut short, or no safetensors file: {error}."
         ) from error
-    text = metadata.get(TEXT, "")
-    if DIGEST not in metadata:
+    digest, _, text = metadata.get(ENTRY, "").partition(" ")
+    if not digest:
         raise ValueError(
             f"{path} has no checksum: it is damaged, or this version of hotgrad didn't write it."
         )
-    if metadata[DIGEST] != _digest(tensors, text):
+    if digest != _digest(tensors, text):
         raise ValueError(
             f"{path} is damaged: its content doesn't agree with its checksum. Use a copy that is "
             "whole, or make it again."

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.sparse
 from data_files import save
 
 from hotgrad.vae.data import load_dataset
@@ -88,6 +89,23 @@ def test_an_npz_with_nothing_or_something_else_in_it(tmp_path: Path) -> None:
         archive.writestr("notes.txt", "hello")
     with pytest.raises(ValueError, match=r"its member 'notes.txt' is no array"):
         load_dataset(tmp_path / "a.npz")
+
+
+@pytest.mark.parametrize("kind", ["csr", "csc", "coo", "dia", "bsr"])
+@pytest.mark.parametrize("column", [None, "data"])
+def test_a_sparse_matrix_is_called_by_its_name(
+    tmp_path: Path, kind: str, column: str | None
+) -> None:
+    scipy.sparse.save_npz(tmp_path / "a.npz", scipy.sparse.eye(20, format=kind))
+    with pytest.raises(ValueError, match=r"a.npz holds a sparse matrix of SciPy.*toarray\(\)"):
+        load_dataset(tmp_path / "a.npz", column=column)
+
+
+def test_a_npy_with_more_behind_it(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.npy", np.eye(12))
+    path.write_bytes(path.read_bytes() * 2)
+    with pytest.raises(ValueError, match=r"a.npy can't be read.*announces 1,152 bytes, and 2,"):
+        load_dataset(path)
 
 
 def test_a_column_of_a_npy(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """A configuration checks itself when it is made, and survives JSON."""
 
+import copy
 import dataclasses
 import json
 from typing import Any
@@ -61,20 +62,24 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"anneal_every": 0}, "anneal_every"),
     ({"seed": -1}, "seed"),
     ({"seed": 2**63}, "seed must be below"),
-    ({"hidden": (8, 0)}, "a width in hidden"),
+    ({"hidden": (8, 0)}, r"hidden must be a tuple of integers of at least 1, got \(8, 0\)"),
     ({"hidden": 8}, "hidden must be a tuple"),
     ({"temperature": 0.0}, "temperature must be positive and finite, got 0"),
     ({"temperature": float("nan")}, "temperature must be positive and finite, got nan"),
     ({"min_temperature": -1.0}, "min_temperature"),
     ({"prior_temperature": float("inf")}, "prior_temperature"),
-    ({"learning_rate": 0.0}, "learning_rate must be positive, got 0"),
-    ({"learning_rate": float("nan")}, "learning_rate must be positive, got nan"),
+    ({"learning_rate": 0.0}, "learning_rate must be a positive, finite number, got 0"),
+    ({"learning_rate": float("nan")}, "learning_rate must be a positive, finite number, got nan"),
+    ({"learning_rate": "0.1"}, "learning_rate must be a positive, finite number, got '0.1'"),
+    ({"corruption_level": "0.1"}, "corruption_level must be above 0 and at most 1, got '0.1'"),
+    ({"corruption_level": 1.5}, "corruption_level must be above 0 and at most 1, got 1.5"),
+    ({"anneal_rate": "0.1"}, "anneal_rate must be at least 0 and finite, got '0.1'"),
     ({"learning_rate": float("inf")}, "learning_rate"),
     ({"corruption_level": 0.0}, "corruption_level"),
     ({"corruption_level": float("nan")}, "corruption_level"),
-    ({"anneal_rate": -1.0, "schedule": "exponential"}, "rate must be at least 0"),
-    ({"data": 5}, "data must be a string, got int"),
-    ({"column": 5}, "column must be a string, got int"),
+    ({"anneal_rate": -1.0, "schedule": "exponential"}, "anneal_rate must be at least 0"),
+    ({"data": 5}, "data must be a string, got 5"),
+    ({"column": 5}, "column must be a string, got 5"),
     ({"kl": "concrete", "estimator": "reinmax"}, "kl=concrete.*gumbel-softmax.*reinmax"),
     (
         {"estimator": "score-function"},
@@ -145,6 +150,30 @@ def test_what_is_left_open_is_settled(latent: str, estimator: str, size: int) ->
     assert (config.estimator, config.subset_size) == (estimator, size)
     assert Config(latent=latent, estimator="auto", subset_size=0) == config
     assert Config.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+
+
+@pytest.mark.parametrize("start", LAWS)
+@pytest.mark.parametrize("latent", LAWS)
+def test_what_was_left_open_is_chosen_anew_by_replace(start: str, latent: str) -> None:
+    settings: dict[str, Any] = {"num_categories": 6, "num_latents": 3}
+    config = dataclasses.replace(Config(latent=start), latent=latent, **settings)
+    assert config == Config(latent=latent, **settings)
+    assert repr(config) == repr(Config(latent=latent, **settings))
+    # again, and from a copy of it
+    again = dataclasses.replace(copy.deepcopy(config), latent=start, num_categories=10)
+    assert again == Config(latent=start, num_latents=3)
+
+
+def test_what_was_asked_for_is_kept_by_replace() -> None:
+    config = Config(latent="k-subset", subset_size=4, estimator="straight-through")
+    larger = dataclasses.replace(config, num_categories=20)
+    assert (larger.estimator, larger.subset_size) == ("straight-through", 4)
+    with pytest.raises(ValueError, match="estimator=gumbel-softmax doesn't work with latent=k-sub"):
+        dataclasses.replace(Config(estimator="gumbel-softmax"), latent="k-subset")
+    # what a file says was asked for
+    read = Config.from_dict(json.loads(json.dumps(Config().to_dict())))
+    with pytest.raises(ValueError, match="estimator=gumbel-softmax doesn't work with latent=k-sub"):
+        dataclasses.replace(read, latent="k-subset")
 
 
 def test_half_of_an_odd_number_is_rounded_down() -> None:

@@ -16,8 +16,9 @@ from data_files import (
 )
 
 from hotgrad.vae.data import load_dataset
-from hotgrad.vae.formats import read_amat, read_idx_images, read_numpy
+from hotgrad.vae.formats import read_amat, read_idx_images
 from hotgrad.vae.matlab import parse_matlab
+from hotgrad.vae.numpy_files import read_numpy
 
 # Damaged idx files.
 
@@ -26,12 +27,15 @@ from hotgrad.vae.matlab import parse_matlab
     ("content", "message"),
     [
         (idx(np.zeros((4, 2, 2), np.uint8))[:-3], r"cut short: .* 4 x 2 x 2 = 16 bytes.* 13 follo"),
-        (idx(np.zeros((4, 2, 2), np.uint8)) + b"\0", r"longer than it should be: .* and 17 follow"),
+        (
+            idx(np.zeros((4, 2, 2), np.uint8)) + b"\0",
+            r"longer than it should be: .* and at least 17 follow",
+        ),
         (b"\x00\x00\x08\x01" + bytes(20), r"no idx file of images: it starts with 0x00000801"),
         (b"\x00\x00\x08\x03\x00", r"starts with 0x00000803.* a header of 16 bytes"),
         (b"", r"it starts with 0x, expected 0x00000803"),
         (idx(np.zeros((0, 28, 28), np.uint8)), r"holds no images: its header announces 0 x 28"),
-        (gzip.compress(bytes(5000), mtime=0)[:-9], r"can't be decompressed"),
+        (gzip.compress(idx(np.zeros((4, 9, 9), np.uint8)), mtime=0)[:-9], r"can't be decompressed"),
         (b"\x1f\x8b" + bytes(30), r"can't be decompressed"),
         (gzip.compress(bytes(64), mtime=0)[:12] + b"\xff\xff" + bytes(9), r"can't be decompressed"),
     ],
@@ -61,7 +65,8 @@ def test_too_few_images_to_hold_some_out(tmp_path: Path) -> None:
         (b"0 1 1\n\n0 2 1\n", r"line 3 starts with b'0 2 1'"),
         (b"0110\n", r"line 1 starts with b'0110'. Expected either a MATLAB v5 file or text"),
         (b"0,1,0\n", r"line 1 starts with b'0,1,0'"),
-        (b"\x89HDF\r\n\x1a\n", r"characters, but the first line has"),
+        (b"\x89HDF\r\n\x1a\n", r"is in MATLAB's format 7.3 \(HDF5\), which isn't read. Expected"),
+        (b"MATLAB 7.3 MAT-file".ljust(512) + b"\x89HDF\r\n\x1a\n", r"format 7.3 \(HDF5\).*-v7"),
         (b"0 1 1\n0 1 0", r"has 3 bits a row, expected 784 = 28 x 28"),
     ],
 )

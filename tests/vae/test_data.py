@@ -1,13 +1,21 @@
 """Data sets: what each source gives, bad names and folders, and batches."""
 
+import dataclasses
+import gzip
+import json
+import math
+import struct
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from data_files import real_data, save, sorted_rows, write_binarized, write_mnist
+from toy_runs import toy_dataset
 
-from hotgrad.vae.data import Dataset, iterate_batches, load_dataset
+from hotgrad.vae.data import Dataset, difference, fingerprint, iterate_batches, load_dataset
+from hotgrad.vae.formats import SPLITS, read_idx_images
 
 # The named data sets.
 
@@ -136,6 +144,131 @@ def test_an_npz_with_one_array_or_a_named_one(tmp_path: Path) -> None:
     assert dataset.source.endswith("two.NPZ.npz, array 'y'")
 
 
+# Which rows of the file they are, and what they are labelled.
+
+
+@pytest.mark.parametrize("name", ["digits", "mnist", "binarized-mnist"])
+def test_row_numbers_lead_back_to_the_file(tmp_path: Path, name: str) -> None:
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    write_mnist(tmp_path)
+    _, bits = write_binarized(tmp_path)
+    images = [read_idx_images(tmp_path / f"{part}-images-idx3-ubyte") for part in ("train", "t10k")]
+    files = {
+        "digits": dict.fromkeys(SPLITS, digits.data / 16),
+        "mnist": {split: images[split == "test"].reshape(-1, 6) / 255 for split in SPLITS},
+        "binarized-mnist": dict.fromkeys(SPLITS, bits),
+    }[name]
+    dataset = load_dataset(name, data_dir=tmp_path)
+    for split in SPLITS:
+        rows = getattr(dataset, split).numpy()
+        np.testing.assert_allclose(rows, files[split][dataset.row_numbers[split]], rtol=1e-6)
+    if name == "digits":
+        for split in SPLITS:
+            expected = digits.target[dataset.row_numbers[split]]
+            np.testing.assert_array_equal(dataset.labels[split], expected)
+    else:
+        assert not dataset.labels
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+def test_labels_of_mnist_lie_beside_it(tmp_path: Path, suffix: str) -> None:
+    write_mnist(tmp_path)
+    labels = {"train": np.arange(10_012) % 10, "t10k": np.arange(11) % 10}
+    pack = gzip.compress if suffix else bytes
+    for part, values in labels.items():
+        content = b"\x00\x00\x08\x01" + struct.pack(">I", len(values)) + bytes(values.tolist())
+        (tmp_path / f"{part}-labels-idx1-ubyte{suffix}").write_bytes(pack(content))
+    dataset = load_dataset("mnist", data_dir=tmp_path)
+    for split in SPLITS:
+        np.testing.assert_array_equal(dataset.labels[split], dataset.row_numbers[split] % 10)
+    (tmp_path / f"t10k-labels-idx1-ubyte{suffix}").write_bytes(
+        pack(content[:7] + b"\x05" + bytes(5))
+    )
+    with pytest.raises(
+        ValueError, match=r"t10k-labels.* holds 5 labels, expected 11, one for each"
+    ):
+        load_dataset("mnist", data_dir=tmp_path)
+
+
+def test_labels_of_an_npz(tmp_path: Path) -> None:
+    array, names = np.arange(60.0).reshape(20, 3), np.array(list("abcdefghijklmnopqrst"))
+    np.savez(tmp_path / "a.npz", x=array, labels=names)
+    dataset = load_dataset(tmp_path / "a.npz")
+    for split in SPLITS:
+        rows = dataset.row_numbers[split]
+        np.testing.assert_array_equal(getattr(dataset, split), array[rows])
+        np.testing.assert_array_equal(dataset.labels[split], names[rows])
+    parts = {"train": array, "valid": array[:4], "test": array[:3]}
+    of_parts = {f"{split}_labels": np.arange(len(part)) for split, part in parts.items()}
+    np.savez(tmp_path / "b.npz", **parts, **of_parts)
+    dataset = load_dataset(tmp_path / "b.npz")
+    for split in SPLITS:
+        np.testing.assert_array_equal(dataset.labels[split], dataset.row_numbers[split])
+
+
+@pytest.mark.parametrize("labels", [np.arange(19), np.eye(20), np.array([{}] * 20)])
+def test_what_is_no_label_for_each_row_is_left_alone(tmp_path: Path, labels: np.ndarray) -> None:
+    np.savez(tmp_path / "a.npz", x=np.eye(20), labels=labels)
+    assert not load_dataset(tmp_path / "a.npz").labels
+
+
+# Where it is, from anywhere.
+
+
+def test_the_origin_of_a_relative_path_is_absolute(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    save(tmp_path / "a.npy", np.eye(20))
+    write_mnist(tmp_path / "mnist")
+    monkeypatch.chdir(tmp_path)
+    first = [load_dataset("a.npy"), load_dataset("mnist", data_dir=".")]
+    assert first[0].origin == {
+        "data": str(tmp_path / "a.npy"),
+        "data_dir": None,
+        "column": None,
+    }
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    for dataset in first:
+        settings = dict(dataset.origin)
+        again = load_dataset(settings.pop("data") or "", **settings)
+        assert fingerprint(again) == fingerprint(dataset)
+        assert again.origin == dataset.origin
+
+
+def test_a_file_that_moved_is_found_in_data_dir(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.npy", np.eye(20))
+    (tmp_path / "new").mkdir()
+    path.rename(tmp_path / "new" / "a.npy")
+    assert load_dataset(path, data_dir=tmp_path / "new").shape == (20,)
+
+
+def test_a_data_set_of_ones_own_has_no_name(tmp_path: Path) -> None:
+    assert toy_dataset().origin["data"] == "in-memory"
+    with pytest.raises(ValueError, match=r"trained on a Dataset made in Python.*--data FILE.npy"):
+        load_dataset("in-memory")
+
+
+# Fingerprints.
+
+
+def test_a_fingerprint_sees_each_value_and_each_size() -> None:
+    dataset = toy_dataset()
+    recorded = json.loads(json.dumps(fingerprint(dataset)))
+    assert difference(recorded, toy_dataset()) is None
+    other = dataset.test.clone()
+    other[-1, -1] += 1e-6
+    changed = dataclasses.replace(dataset, test=other)
+    assert difference(recorded, changed) == "as many rows, with other values"
+    shorter = dataclasses.replace(dataset, train=dataset.train[1:])
+    assert difference(recorded, shorter) == "train was 20 and is 19"
+    assert difference(recorded, toy_dataset(shape=(2, 8))) == "shape was [4, 4] and is [2, 8]"
+    # the mutant: sizes alone
+    assert {**recorded, "digest": ""} == {**fingerprint(changed), "digest": ""}
+
+
 # Bad names and folders.
 
 
@@ -197,12 +330,43 @@ def test_a_file_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyP
         (torch.zeros(3, 5), r"shape \(3, 5\), expected torch.float32 of shape \(rows, 4\)"),
         (torch.zeros(3, 2, 2), r"Convert and flatten the rows"),
         (torch.zeros(0, 4), r"mine: valid of shape \(0, 4\) is empty"),
+        (np.zeros((3, 4), np.float32), r"mine: valid must be a tensor, got ndarray. Convert it"),
+        (torch.tensor([[0.0] * 4, [math.nan] * 4]), r"4 of 8 values of valid are NaN.* in row 1 "),
+        (torch.tensor([[0, 0, 0, -math.inf]]), r"mine: 1 of 4 values of valid are NaN or infinite"),
     ],
 )
 def test_a_data_set_checks_its_splits(valid: torch.Tensor, message: str) -> None:
     good = torch.zeros(3, 4)
     with pytest.raises(ValueError, match=message):
         Dataset("mine", good, valid, good, (2, 2), False, "mine")
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [
+        (4, "shape must be a tuple of integers of at least 1, got 4"),
+        ((2, 2.0), r"shape must be a tuple of integers of at least 1, got \(2, 2.0\)"),
+        ((-2, -2), r"shape must be a tuple of integers of at least 1, got \(-2, -2\)"),
+    ],
+)
+def test_a_data_set_checks_its_shape(shape: Any, message: str) -> None:
+    x = torch.zeros(3, 4)
+    with pytest.raises(ValueError, match=message):
+        Dataset("mine", x, x, x, shape, False, "mine")
+
+
+def test_flags_are_true_or_false() -> None:
+    x = torch.zeros(3, 4)
+    with pytest.raises(ValueError, match="binary must be True or False, got 'no'"):
+        Dataset("mine", x, x, x, (4,), "no", "mine")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="shuffle must be True or False, got 'no'"):
+        iterate_batches(x, 2, generator=None, shuffle="no")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", [torch.zeros(30, 4), np.zeros((30, 4)), None, 5])
+def test_rows_are_no_name(name: Any) -> None:
+    with pytest.raises(ValueError, match=r"must be a name or a path, got .* become a Dataset\("):
+        load_dataset(name)
 
 
 # Batches.
@@ -244,7 +408,7 @@ def test_the_global_generator_serves_where_none_is_given() -> None:
 @pytest.mark.parametrize(
     ("data", "batch_size", "message"),
     [
-        (torch.zeros(3, 1), 0, r"batch_size is 0, expected at least 1"),
+        (torch.zeros(3, 1), 0, "batch_size must be an integer of at least 1, got 0"),
         (torch.zeros(0, 4), 5, r"shape \(0, 4\), expected \(rows, ...\) with at least one row"),
         (torch.tensor(1.0), 5, r"the data have shape \(\)"),
     ],

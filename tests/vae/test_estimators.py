@@ -125,7 +125,7 @@ def test_it_learns_in_the_runs_own_steps(name: str) -> None:
 def test_it_is_in_the_checkpoint_and_not_in_the_model(tmp_path: Path, name: str) -> None:
     run = tmp_path / "run"
     train_toy(run, estimator=name, epochs=2)
-    kept = load_checkpoint(run / "checkpoint.pt", torch.device("cpu"))["trainee"]
+    kept = load_checkpoint(run / "checkpoint.safetensors").trainee
     fresh = build_trainee(toy_config(estimator=name), (4, 4))[0].state_dict()
     assert set(kept) == set(fresh)
     moved = [key for key in kept if not torch.equal(kept[key], fresh[key])]
@@ -152,7 +152,7 @@ def test_a_resumed_run_ends_as_one_left_in_peace(tmp_path: Path, name: str) -> N
             vae.train(config, out, dataset=toy_dataset(), listener=listener)
         except Stop:
             vae.train(config, out, dataset=toy_dataset(), resume=True)
-        states.append(load_checkpoint(out / "checkpoint.pt", torch.device("cpu"))["trainee"])
+        states.append(load_checkpoint(out / "checkpoint.safetensors").trainee)
     torch.testing.assert_close(*states, rtol=0, atol=0)
 
 

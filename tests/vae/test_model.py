@@ -17,6 +17,7 @@ from hotgrad import vae
 from hotgrad.estimators import make_estimator
 from hotgrad.vae.config import SERVING
 from hotgrad.vae.latent import LAWS
+from hotgrad.vae.likelihood import make_likelihood
 
 LATENTS: dict[str, vae.Latent] = {
     "bits": vae.BernoulliLatent(3),
@@ -266,6 +267,46 @@ def test_target_replaces_only_what_is_reconstructed(generator: torch.Generator) 
     assert not torch.allclose(plain.reconstruction, denoised.reconstruction)
 
 
+@pytest.mark.parametrize("name", SERVING["categorical"])
+def test_by_default_it_takes_as_few_samples_as_the_estimator_does(name: str) -> None:
+    model = toy_model(LATENTS["categories"])
+    critic = hg.Critic(model.latent.event_shape).double() if name == "relax" else None
+    assert model(X, make_estimator(name, critic=critic)).value.shape == (2,)
+
+
+class Flipping(nn.Linear):
+    """A decoder that changes the code that it is given."""
+
+    def forward(self, code: Tensor) -> Tensor:
+        return super().forward(code.neg_().add_(1))
+
+
+def test_a_decoder_may_change_the_code_in_place(generator: torch.Generator) -> None:
+    model = toy_model(LATENTS["categories"]).float()
+    inner = Flipping(6, 3)
+    careful = nn.Sequential(Minus(), nn.Linear(6, 3))
+    careful[1].load_state_dict(inner.state_dict())
+    results = []
+    for decoder in (careful, inner):
+        model.decoder = decoder
+        same = generator.clone_state()
+        terms = model(X.float(), hg.ScoreFunction(), generator=same)
+        relaxed = model.concrete_elbo(
+            X.float(), hg.GumbelSoftmax(0.5), prior_temperature=0.5, generator=same
+        )
+        bound = vae.importance_weighted_bound(model, X.float(), num_samples=3, generator=same)
+        slopes = torch.autograd.grad(
+            (terms.value + relaxed.value).sum(), list(model.encoder.parameters())
+        )
+        results.append((terms.value, relaxed.value, bound, *slopes))
+    torch.testing.assert_close(*results)
+
+
+class Minus(nn.Module):
+    def forward(self, code: Tensor) -> Tensor:
+        return 1 - code
+
+
 def test_users_modules_serve_as_encoder_and_decoder(generator: torch.Generator) -> None:
     class Mine(nn.Module):
         def __init__(self, inputs: int, outputs: int) -> None:
@@ -320,6 +361,140 @@ def test_the_prior_starts_uniform_and_is_saved(prior: str) -> None:
 def test_an_unknown_latent_is_refused() -> None:
     with pytest.raises(ValueError, match="Unknown latent 'gaussian'"):
         vae.make_latent("gaussian", 2, 2)
+
+
+# What is refused when it is made, or named where it is used.
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: vae.KSubsetLatent(2, 3, 4), "k must be an integer from 0 to n = 3.*got 4"),
+        (lambda: vae.KSubsetLatent(0, 3, 2), "variables must be an integer of at least 1, got 0"),
+        (lambda: vae.CategoricalLatent(2, 0), "categories must be an integer of at least 1, got 0"),
+        (lambda: vae.CategoricalLatent(2.0, 3), "variables must be an integer of at least 1"),
+        (lambda: vae.BernoulliLatent(-1), "variables must be an integer of at least 1, got -1"),
+        (
+            lambda: vae.make_encoder("rnn", (4,), (8,), 6),
+            "Unknown network 'rnn'.*linear, mlp, conv",
+        ),
+        (lambda: vae.make_decoder("mpl", (4,), (8,), 6), "Unknown network 'mpl'. Did you mean mlp"),
+        (
+            lambda: vae.make_encoder("mlp", (4,), (0,), 6),
+            "hidden must be a tuple of integers of at least 1",
+        ),
+        (
+            lambda: vae.make_encoder("mlp", (4, -1), (8,), 6),
+            "shape must be a tuple of integers of at least 1",
+        ),
+        (lambda: make_likelihood("poisson"), "Unknown likelihood 'poisson'.*bernoulli, gaussian"),
+        (lambda: vae.make_targets(X, "gray", None), "Unknown targets 'gray'. Did you mean grey"),
+        (lambda: vae.corrupt(X, "blur", 0.3, None), "Unknown corruption 'blur'.*none, mask, gauss"),
+        (lambda: vae.corrupt(X, "mask", 1.5, None), "level must be above 0 and at most 1, got 1.5"),
+        (
+            lambda: vae.corrupt(X, "gaussian", math.nan, None),
+            "level must be above 0 and at most 1, got nan",
+        ),
+        (
+            lambda: toy_model(LATENTS["bits"], learned_prior="no"),
+            "learned_prior must be True or Fa",
+        ),
+    ],
+)
+def test_nonsense_is_refused(make: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+@pytest.mark.parametrize("part", ["encoder", "decoder", "latent", "likelihood"])
+@pytest.mark.parametrize("value", [None, "bernoulli"])
+def test_a_part_that_is_none_is_named(part: str, value: Any) -> None:
+    parts: dict[str, Any] = {
+        "encoder": nn.Linear(3, 3),
+        "decoder": nn.Linear(3, 3),
+        "latent": LATENTS["bits"],
+        "likelihood": vae.BernoulliLikelihood(),
+    }
+    with pytest.raises(ValueError, match=rf"^{part} must have .*; got {type(value).__name__}, whi"):
+        vae.VAE(**{**parts, part: value})
+
+
+@pytest.mark.parametrize("likelihood", LIKELIHOODS)
+@pytest.mark.parametrize(
+    ("encoder", "decoder", "items", "message"),
+    [
+        ((4, 6), (6, 3), 3, r"the encoder failed on an input of shape \(5, 3\).*its first layer"),
+        (
+            (3, 7),
+            (6, 3),
+            3,
+            r"logits have shape \(5, 7\), expected a last dimension of 6.*Categori",
+        ),
+        (
+            (3, 6),
+            (5, 3),
+            3,
+            r"the decoder failed on an input of shape \(2, 5, 6\).*its first layer",
+        ),
+        (
+            (3, 6),
+            (6, 4),
+            3,
+            r"outputs have shape \(2, 5, 4\) and the items \(5, 3\): expected as ma",
+        ),
+        # a width of 1 would broadcast
+        ((3, 6), (6, 1), 3, r"outputs have shape \(2, 5, 1\) and the items \(5, 3\)"),
+        ((1, 6), (6, 3), 1, r"outputs have shape \(2, 5, 3\) and the items \(5, 1\)"),
+    ],
+)
+def test_widths_that_do_not_fit(
+    likelihood: str, encoder: tuple[int, int], decoder: tuple[int, int], items: int, message: str
+) -> None:
+    model = vae.VAE(
+        nn.Linear(*encoder), nn.Linear(*decoder), LATENTS["categories"], LIKELIHOODS[likelihood]()
+    )
+    x = torch.rand(5, items, generator=torch.Generator().manual_seed(0))
+    for bound in (
+        lambda: model(x, hg.GumbelSoftmax(0.5), num_samples=2),
+        lambda: model.concrete_elbo(x, hg.GumbelSoftmax(0.5), prior_temperature=1, num_samples=2),
+        lambda: vae.importance_weighted_bound(model, x, num_samples=2),
+    ):
+        with pytest.raises(ValueError, match=message):
+            bound()
+
+
+def test_codes_of_another_shape_are_refused() -> None:
+    model = toy_model(LATENTS["categories"])
+    with pytest.raises(ValueError, match=r"have shape \(\*batch, \*\(2, 3\)\), got \(5, 3, 2\)"):
+        model.decode(torch.zeros(5, 3, 2))
+
+
+@pytest.mark.parametrize("bad", [1.5, -0.1, 255.0, math.nan])
+def test_bernoulli_pixels_lie_in_the_unit_interval(bad: float) -> None:
+    model = toy_model(LATENTS["bits"])
+    target = X.clone()
+    target[1, 2] = bad
+    for bound in (
+        lambda: model(X, hg.Exact(), target=target),
+        lambda: model.concrete_elbo(X, hg.GumbelSoftmax(1), prior_temperature=1, target=target),
+        lambda: model.log_likelihood(target, torch.zeros(2, 3).double()),
+    ):
+        with pytest.raises(ValueError, match=r"BernoulliLikelihood needs values in \[0, 1\], got"):
+            bound()
+    toy_model(LATENTS["bits"], vae.GaussianLikelihood())(X, hg.Exact(), target=target)
+
+
+@pytest.mark.parametrize(
+    "estimator",
+    [hg.StraightThroughGumbelSoftmax(0.5), hg.RelaxedTopK(0.5), hg.ReinMax(), hg.REBAR(), None],
+)
+def test_the_concrete_bound_is_of_gumbel_softmax_alone(estimator: Any) -> None:
+    model = toy_model(LATENTS["categories"])
+    with pytest.raises(ValueError, match="concrete_elbo scores the relaxed samples of GumbelSoftm"):
+        model.concrete_elbo(X, estimator, prior_temperature=0.5)
+    for temperature in (0.0, -1.0, math.nan, "low"):
+        with pytest.raises(ValueError, match="prior_temperature must be"):
+            model.concrete_elbo(X, hg.GumbelSoftmax(0.5), prior_temperature=temperature)  # type: ignore[arg-type]
 
 
 def test_targets(generator: torch.Generator) -> None:

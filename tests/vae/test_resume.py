@@ -1,17 +1,16 @@
 """Real processes, really killed: a resumed run ends with the very weights of one left in peace."""
 
 import csv
-import os
 import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+from processes import ENVIRONMENT, PATIENCE, Process, Start, ended, wait_until
 from toy_runs import toy_config, toy_dataset, train_toy
 
 from hotgrad import vae
@@ -25,31 +24,15 @@ OPTIONS = (
     "--estimator score-function --baseline moving-average --targets dynamic --prior learned "
     "--corruption mask --seed 3 --out"
 ).split()
-ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
-PATIENCE = 120
 
 
-def start(*arguments: str) -> "subprocess.Popen[str]":
-    return subprocess.Popen(
-        [sys.executable, "-m", "hotgrad", *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env=ENVIRONMENT,
-    )
+def finish(process: Process) -> None:
+    output, error = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 0, output + error
 
 
-def finish(process: "subprocess.Popen[str]") -> None:
-    output, _ = process.communicate(timeout=PATIENCE)
-    assert process.returncode == 0, output
-
-
-def kill_when(process: "subprocess.Popen[str]", moment: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not moment():
-        assert process.poll() is None, process.communicate()[0]
-        assert time.monotonic() < deadline
-        time.sleep(0.001)
+def kill_when(process: Process, moment: Callable[[], bool]) -> None:
+    wait_until(moment, process)
     process.kill()
     process.communicate()
     assert process.returncode == -signal.SIGKILL
@@ -77,15 +60,16 @@ def assert_same_run(folder: Path, peaceful: Path) -> None:
 def peaceful(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run that nobody killed."""
     folder = tmp_path_factory.mktemp("peaceful") / "run"
-    finish(start(*OPTIONS, str(folder)))
+    with ended() as start:
+        finish(start(*OPTIONS, str(folder)))
     return folder
 
 
 def test_killed_twice_and_resumed(
-    tmp_path: Path, peaceful: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, peaceful: Path, capsys: pytest.CaptureFixture[str], start: Start
 ) -> None:
     folder = tmp_path / "run"
-    checkpoint = folder / "checkpoint.pt"
+    checkpoint = folder / "checkpoint.safetensors"
 
     kill_when(start(*OPTIONS, str(folder)), folder.exists)
     assert (folder / "config.json").is_file()
@@ -184,7 +168,9 @@ def test_resuming_a_finished_run_changes_nothing(tmp_path: Path) -> None:
     torch.testing.assert_close(trained.state_dict(), again.state_dict(), rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("lost", [["metrics.csv"], ["model.safetensors"], ["checkpoint.pt"]])
+@pytest.mark.parametrize(
+    "lost", [["metrics.csv"], ["model.safetensors"], ["checkpoint.safetensors"]]
+)
 def test_what_a_kill_kept_from_being_written_is_written(tmp_path: Path, lost: list[str]) -> None:
     folder = tmp_path / "run"
     train_toy(folder, epochs=2)
@@ -200,9 +186,56 @@ def test_leftovers_of_a_kill_are_removed(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     train_toy(folder, epochs=2)
     names = {path.name for path in folder.iterdir()}
-    (folder / f".checkpoint-{'0a' * 16}.pt").write_bytes(b"half")
+    (folder / ".lock").touch()
+    draft = folder / f".checkpoint.safetensors-{'0a' * 16}"
+    draft.mkdir()
+    for name in (".lock", ".tmpXXXXXX", "checkpoint.safetensors"):
+        (draft / name).write_bytes(b"half")
     resume(folder)
     assert {path.name for path in folder.iterdir()} == names
+
+
+def test_a_folder_in_which_another_trains_is_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    train_toy(tmp_path / "peaceful", epochs=2)
+    refusals = []
+
+    def disturb(progress: vae.Progress) -> None:
+        with pytest.raises(
+            ValueError, match=r"Another process is at work in .*run. Wait"
+        ) as caught:
+            resume(folder)
+        refusals.append(caught)
+
+    vae.train(toy_config(epochs=2), folder, dataset=toy_dataset(), listener=disturb)
+    assert len(refusals) == 4
+    models = [tmp_path / name / "model.safetensors" for name in ("run", "peaceful")]
+    assert models[0].read_bytes() == models[1].read_bytes()
+    # a resumed run holds the folder too; afterwards it is free
+    (folder / "checkpoint.safetensors").unlink()
+    config = toy_config(epochs=2)
+    vae.train(config, folder, dataset=toy_dataset(), listener=disturb, resume=True)
+    assert len(refusals) == 8
+    resume(folder)
+
+
+def test_a_full_disk_is_told_with_the_file_and_the_run_goes_on_later(tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource")
+    folder = tmp_path / "run"
+    train_toy(tmp_path / "peaceful", epochs=2)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # room for config.json
+    resource.setrlimit(resource.RLIMIT_FSIZE, (3000, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large") as caught:
+            train_toy(folder, epochs=2)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert caught.value.filename == str(folder / "checkpoint.safetensors")
+    assert [path.name for path in folder.iterdir()] == ["config.json"]
+    resume(folder)
+    models = [tmp_path / name / "model.safetensors" for name in ("run", "peaceful")]
+    assert models[0].read_bytes() == models[1].read_bytes()
 
 
 def test_other_settings_are_named(tmp_path: Path) -> None:

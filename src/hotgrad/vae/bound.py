@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from hotgrad.ops.checks import check_count
+from hotgrad.ops.checks import check_count, check_function, check_instance
 from hotgrad.vae.data import iterate_batches
 from hotgrad.vae.model import VAE, Elbo
 
@@ -28,6 +28,7 @@ class Evaluation(NamedTuple):
 @torch.no_grad()
 def elbo(model: VAE, x: Tensor, *, generator: torch.Generator | None = None) -> Elbo:
     """The bound with one hard sample for each item and the analytic KL."""
+    check_instance(model, VAE, "model")
     q = model.encode(x)
     z = q.sample((1,), generator=generator)
     kl = torch.distributions.kl_divergence(q, model.prior())
@@ -46,13 +47,16 @@ def importance_weighted_bound(
     Reference: Importance Weighted Autoencoders (Burda, Grosse, Salakhutdinov, 2015), Section 3,
     https://arxiv.org/abs/1509.00519
     """
-    check_count(num_samples, "num_samples")
+    check_instance(model, VAE, "model")
+    num_samples = check_count(num_samples, "num_samples")
     q, prior = model.encode(x), model.prior()
     chunk = max(1, MAX_ELEMENTS // max(x.numel(), len(x) * model.latent.size))
     total = torch.full(x.shape[:1], -torch.inf, dtype=x.dtype, device=x.device)
     for start in range(0, num_samples, chunk):
         z = q.sample((min(chunk, num_samples - start),), generator=generator)
-        log_weight = model.log_likelihood(x, z) + prior.log_prob(z) - q.log_prob(z)
+        # first, since a decoder may change z in place
+        log_prior, log_q = prior.log_prob(z), q.log_prob(z)
+        log_weight = model.log_likelihood(x, z) + log_prior - log_q
         total = torch.logaddexp(total, log_weight.logsumexp(0))
     return total - math.log(num_samples)
 
@@ -76,6 +80,8 @@ def evaluate(
         generator: the source of randomness.
         progress: called with (items done, items in all).
     """
+    check_instance(model, VAE, "model")
+    check_function(progress, "progress", "(items done, items in all)")
     sums = torch.zeros(3, dtype=torch.float64)
     done = 0
     for x in iterate_batches(data, batch_size, generator=None, shuffle=False):

@@ -1,67 +1,151 @@
-"""Checkpoints: all that training needs to go on, in one file, written whole or not at all."""
+"""Checkpoints: all that training needs to go on, in one file with a checksum.
 
+Tensors and JSON: nothing is unpickled. What a checkpoint says is compared with what the run's
+configuration makes before any of it is used, since torch's optimisers write where a state's shape
+tells them to.
+"""
+
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from hotgrad.files import written_whole
-from hotgrad.vae.run import Row
+from hotgrad.tensor_files import read_tensors, write_tensors
+from hotgrad.vae.agreement import check_finite, check_tensors
+from hotgrad.vae.run import METRICS, Row
 
 
-class Checkpoint(TypedDict):
+@dataclass(frozen=True)
+class Checkpoint:
     """After `epoch` whole epochs. Randomness needs no state: every epoch seeds its own streams."""
 
     epoch: int
     step: int
-    trainee: dict[str, Any]
-    optimizer: dict[str, Any]
     rows: list[Row]
+    settings: dict[str, Any]
+    """What the run was trained with, which config.json may no longer say."""
+    tensors: dict[str, Tensor]
+    """`trainee.NAME` of all parameters and buffers, `optimizer.KEY.NAME` of its averages."""
+
+    @property
+    def trainee(self) -> dict[str, Tensor]:
+        """The state of the model and its estimator."""
+        return _under("trainee.", self.tensors)
+
+    @property
+    def model(self) -> dict[str, Tensor]:
+        """The state of the model alone."""
+        return _under("model.", self.trainee)
+
+
+def state_tensors(trainee: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """The state of both, as a checkpoint names it."""
+    names = [name for name, _ in trainee.named_parameters()]
+    tensors = {f"trainee.{name}": tensor for name, tensor in trainee.state_dict().items()}
+    for index, averages in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{key}.{names[index]}": its for key, its in averages.items()}
+    return tensors
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     """Replace the file at `path`."""
-    with written_whole(path) as temporary:
-        torch.save(checkpoint, temporary)
+    said = {key: getattr(checkpoint, key) for key in ("epoch", "step", "rows", "settings")}
+    write_tensors(path, checkpoint.tensors, json.dumps(said))
 
 
-def load_checkpoint(path: Path, device: torch.device) -> Checkpoint:
-    """The checkpoint at `path`; only tensors and plain values are read.
+def load_checkpoint(path: Path) -> Checkpoint:
+    """The checkpoint at `path`, on the CPU.
 
     Raises:
-        ValueError: it is damaged, cut short or not a checkpoint.
+        ValueError: it is damaged, cut short, not a checkpoint, or holds weights that aren't finite.
     """
+    tensors, text = read_tensors(path)
     try:
-        checkpoint = torch.load(path, map_location=device, weights_only=True)
-    except Exception as error:
-        # bytes at random make torch's readers fail in any way; all mean the same to the user
-        reason = (str(error) or type(error).__name__).splitlines()[0]
+        checkpoint = Checkpoint(**json.loads(text), tensors=tensors)
+        sound = _is_sound(checkpoint)
+    except (ValueError, TypeError, RecursionError):
+        sound = False
+    if not sound:
         raise ValueError(
-            f"{path} is damaged or cut short ({reason}). Training can't go on from it; "
-            "start again in another folder."
-        ) from error
-    if not isinstance(checkpoint, dict) or set(checkpoint) != Checkpoint.__required_keys__:
-        raise ValueError(
-            f"{path} is not a checkpoint of a run: expected a dictionary of "
-            f"{', '.join(sorted(Checkpoint.__required_keys__))}. Start again in another folder."
+            f"{path} is not a checkpoint of a run: expected its epoch, step, rows and settings "
+            "beside the tensors. Start again in another folder."
         )
-    return checkpoint  # type: ignore[return-value]
+    check_finite(path, checkpoint.trainee)
+    return checkpoint
 
 
 def restore(
-    checkpoint: Checkpoint, path: Path, trainee: nn.Module, optimizer: torch.optim.Optimizer
+    checkpoint: Checkpoint,
+    path: Path,
+    trainee: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    averages: tuple[str, ...],
 ) -> None:
     """Put a checkpoint's state back.
 
+    Args:
+        checkpoint: as read from `path`.
+        path: for messages.
+        trainee: as its configuration makes it.
+        optimizer: of its parameters; its settings stay as they are.
+        averages: what it keeps of each parameter: tensors of that shape, and the scalar `step`.
+
     Raises:
-        ValueError: it is of another model.
+        ValueError: a tensor is missing, or has another name, shape or dtype, or a count of steps is
+            impossible; nothing was copied.
     """
-    try:
-        trainee.load_state_dict(checkpoint["trainee"])
-        optimizer.load_state_dict(checkpoint["optimizer"])
-    except (RuntimeError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(
-            f"{path} doesn't fit the run's configuration: it is of another model. "
-            "Start again in another folder."
-        ) from error
+    tensors = checkpoint.tensors
+    expected = {f"trainee.{name}": tensor for name, tensor in trainee.state_dict().items()}
+    scalar = torch.zeros((), dtype=torch.float32)
+    state = {}
+    for index, (name, parameter) in enumerate(trainee.named_parameters()):
+        names = {key: f"optimizer.{key}.{name}" for key in averages}
+        # a parameter that never had a gradient has no averages
+        if tensors.keys().isdisjoint(names.values()):
+            continue
+        expected |= {at: scalar if key == "step" else parameter for key, at in names.items()}
+        state[index] = {key: tensors.get(at) for key, at in names.items()}
+    check_tensors(path, tensors, expected)
+    for name, count in _under("optimizer.step.", tensors).items():
+        if not 0 <= count.item() <= checkpoint.step:
+            raise ValueError(
+                f"{path} counts {count.item():g} steps of {name}, expected at most "
+                f"{checkpoint.step}. Start again in another folder."
+            )
+    trainee.load_state_dict(checkpoint.trainee)
+    groups = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": state, "param_groups": groups})
+
+
+def _under(start: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name[len(start) :]: its for name, its in tensors.items() if name.startswith(start)}
+
+
+def _is_sound(checkpoint: Checkpoint) -> bool:
+    """Whether what stands beside the tensors has the right types and fits together."""
+    return (
+        all(type(count) is int and count > 0 for count in (checkpoint.epoch, checkpoint.step))
+        and isinstance(checkpoint.settings, dict)
+        and isinstance(checkpoint.rows, list)
+        and len(checkpoint.rows) == 2 * checkpoint.epoch
+        and all(isinstance(row, dict) and _is_row(row) for row in checkpoint.rows)
+    )
+
+
+def _is_row(row: Mapping[str, Any]) -> bool:
+    values = dict(row)
+    if values.get("temperature") == "":
+        values["temperature"] = 0.0
+    return (
+        tuple(row) == METRICS
+        and values.pop("split") in ("train", "valid")
+        and all(
+            type(value) is float or (type(value) is int and abs(value) <= sys.maxsize)
+            for value in values.values()
+        )
+    )

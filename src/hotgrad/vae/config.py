@@ -16,8 +16,21 @@ from hotgrad.estimators import (
     missing_methods,
 )
 from hotgrad.estimators.score_function import Baseline
-from hotgrad.ops.checks import check_choice, check_count, check_temperature
+from hotgrad.ops.checks import (
+    as_shape,
+    check_choice,
+    check_count,
+    check_instance,
+    check_number,
+    check_one_temperature,
+    check_positive,
+    check_text,
+    listed,
+    plain_fields,
+)
 from hotgrad.vae.latent import LAWS
+from hotgrad.vae.likelihood import LIKELIHOODS
+from hotgrad.vae.networks import NETWORKS
 
 SERVING: dict[str, tuple[str, ...]] = {
     latent: tuple(name for name, cls in ESTIMATORS.items() if not missing_methods(cls, law))
@@ -35,8 +48,8 @@ BASELINES: dict[str, type[Baseline]] = {
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "latent": tuple(LAWS),
-    "network": ("linear", "mlp", "conv"),
-    "likelihood": ("bernoulli", "gaussian"),
+    "network": NETWORKS,
+    "likelihood": LIKELIHOODS,
     "targets": ("grey", "dynamic", "threshold"),
     "prior": ("uniform", "learned"),
     "kl": ("analytic", "concrete"),
@@ -53,13 +66,32 @@ CHOICES: dict[str, tuple[str, ...]] = {
 }
 
 
+class _ChosenName(str):
+    """A choice that was left open: `dataclasses.replace` hands it on, and it is made anew."""
+
+    __slots__ = ()
+
+
+class _ChosenSize(int):
+    """A choice that was left open: `dataclasses.replace` hands it on, and it is made anew."""
+
+    __slots__ = ()
+
+
 @dataclass(frozen=True)
 class Config:
     """A run of the discrete autoencoder; the defaults suit the bundled digits.
 
     Two settings say "choose for me" and hold the choice afterwards: `estimator="auto"`, which
     becomes gumbel-softmax, or straight-through for k-subset; and, for k-subset, `subset_size=0`,
-    which becomes half of the categories.
+    which becomes half of the categories. `dataclasses.replace` chooses anew.
+
+    Example:
+        >>> from dataclasses import replace
+        >>> from hotgrad import vae
+        >>> config = vae.Config()
+        >>> config.estimator, replace(config, latent="k-subset").estimator
+        ('gumbel-softmax', 'straight-through')
     """
 
     data: str = "digits"
@@ -99,11 +131,13 @@ class Config:
     precision: str = "32-true"
 
     def __post_init__(self) -> None:
+        # JSON has no word for NumPy's
+        plain_fields(self)
         for name, known in CHOICES.items():
             check_choice(name, getattr(self, name), known)
-        _check_text("data", self.data)
-        for name in ("data_dir", "column"):
-            _check_text(name, getattr(self, name) or "")
+        for name in ("data", "data_dir", "column"):
+            if name == "data" or getattr(self, name) is not None:
+                check_text(getattr(self, name), name)
         for name in ("num_latents", "num_samples", "epochs", "batch_size"):
             check_count(getattr(self, name), name)
         for name in ("anneal_every", "devices"):
@@ -112,20 +146,18 @@ class Config:
         check_count(self.subset_size, "subset_size", minimum=0)
         self._settle()
         check_count(self.seed, "seed", minimum=0)
-        if self.seed >= 2**63:
-            raise ValueError(f"seed must be below 2^63, got {self.seed}.")
-        if not isinstance(self.hidden, (tuple, list)):
-            raise ValueError(f"hidden must be a tuple of widths, got {self.hidden!r}.")
         # a list would make a run differ from the same run read back from JSON
-        object.__setattr__(self, "hidden", tuple(self.hidden))
-        for width in self.hidden:
-            check_count(width, "a width in hidden")
+        object.__setattr__(self, "hidden", tuple(as_shape(self.hidden, "hidden", minimum=1)))
         for name in ("temperature", "min_temperature", "prior_temperature"):
-            check_temperature(getattr(self, name), name)
-        if not (self.learning_rate > 0 and math.isfinite(self.learning_rate)):
-            raise ValueError(f"learning_rate must be positive, got {self.learning_rate}.")
-        if not 0 < self.corruption_level <= 1:
-            raise ValueError(f"corruption_level must be in (0, 1], got {self.corruption_level}.")
+            check_one_temperature(getattr(self, name), name)
+        check_positive(self.learning_rate, "learning_rate")
+        check_level(self.corruption_level, "corruption_level")
+        schedules.check_rate(self.anneal_rate, "anneal_rate")
+        if self.schedule != "constant" and self.min_temperature > self.temperature:
+            raise ValueError(
+                f"min_temperature={self.min_temperature:g} is above temperature="
+                f"{self.temperature:g}, where it starts. Lower it, or use schedule=constant."
+            )
         if self.kl == "concrete" and self.estimator != "gumbel-softmax":
             raise ValueError(
                 "kl=concrete scores relaxed samples, which only estimator=gumbel-softmax draws; "
@@ -141,8 +173,10 @@ class Config:
 
     def _settle(self) -> None:
         """Choose what was left open, and refuse an estimator that doesn't fit the code."""
+        if isinstance(self.subset_size, _ChosenSize):
+            object.__setattr__(self, "subset_size", 0)
         if self.latent == "k-subset":
-            size = self.subset_size or self.num_categories // 2
+            size = self.subset_size or _ChosenSize(self.num_categories // 2)
             if size >= self.num_categories:
                 raise ValueError(
                     f"subset_size must be less than num_categories={self.num_categories}, got "
@@ -155,9 +189,9 @@ class Config:
                     "with a density. Use kl=analytic, which is exact."
                 )
         serving = SERVING[self.latent]
-        if self.estimator == "auto":
+        if self.estimator == "auto" or isinstance(self.estimator, _ChosenName):
             best = "gumbel-softmax" if "gumbel-softmax" in serving else "straight-through"
-            object.__setattr__(self, "estimator", best)
+            object.__setattr__(self, "estimator", _ChosenName(best))
         if self.estimator not in serving:
             raise ValueError(
                 f"estimator={self.estimator} doesn't work with latent={self.latent}. "
@@ -210,6 +244,7 @@ class Config:
 
     def make_schedule(self, total_steps: int) -> "Schedule":
         """The temperature as a function of the step; linear and cosine span the whole run."""
+        check_count(total_steps, "total_steps", minimum=0)
         if self.schedule == "constant":
             return schedules.Constant(self.temperature)
         if self.schedule == "exponential":
@@ -226,11 +261,12 @@ class Config:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Config":
         """From JSON; unknown keys are refused."""
+        check_instance(values, dict, "values")
         known = {field.name for field in dataclasses.fields(cls)}
-        unknown = sorted(set(values) - known)
+        unknown = sorted(str(name) for name in set(values) - known)
         if unknown:
             raise ValueError(
-                f"Unknown settings: {', '.join(unknown)}. Known: {', '.join(sorted(known))}."
+                f"Unknown settings: {listed(unknown)}. Known: {', '.join(sorted(known))}."
             )
         return cls(**values)
 
@@ -238,6 +274,6 @@ class Config:
 Schedule = schedules.Constant | schedules.Exponential | schedules.Linear | schedules.Cosine
 
 
-def _check_text(name: str, value: object) -> None:
-    if not isinstance(value, str):
-        raise ValueError(f"{name} must be a string, got {type(value).__name__}.")
+def check_level(level: float, name: str = "level") -> None:
+    """A share of values, or a standard deviation, in (0, 1]."""
+    check_number(level, name, lambda number: 0 < number <= 1, "above 0 and at most 1")

@@ -5,21 +5,29 @@ Splits and shuffles are fixed, so that every run sees the same test rows.
 """
 
 import difflib
+import hashlib
 import math
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from hotgrad.files import as_path
+from hotgrad.ops.checks import as_shape, check_count, check_flag, check_tensor, check_text
 from hotgrad.vae import sources
 from hotgrad.vae.formats import SPLITS
 
 NAMED_DATASETS = ("digits", "mnist", "binarized-mnist")
+
+IN_MEMORY = "in-memory"
+"""What a run's record calls a `Dataset` of one's own, which no name or path leads back to."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,9 +42,14 @@ class Dataset:
         shape: the shape of one item before it was flattened, with D elements: (28, 28), or (8,).
         binary: whether every value is 0 or 1.
         source: where the rows came from, for a run's records and for error messages.
+        origin: the settings of a run (`data`, `data_dir`, `column`) that lead to these rows again;
+            `load_dataset` fills it in.
+        row_numbers: for each split, which rows of its file they are; filled in likewise.
+        labels: for each split, one label a row; filled in where the source has them.
 
     Raises:
-        ValueError: a split is empty, isn't float32 or doesn't have D columns.
+        ValueError: a split is empty, isn't float32, doesn't have D columns, or holds NaN or
+            infinite values.
     """
 
     name: str
@@ -46,11 +59,25 @@ class Dataset:
     shape: tuple[int, ...]
     binary: bool
     source: str
+    origin: Mapping[str, str | None] = field(
+        default_factory=lambda: {"data": IN_MEMORY, "data_dir": None, "column": None}
+    )
+    row_numbers: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
+    labels: Mapping[str, NDArray[Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        check_flag(self.binary, "binary")
+        for name in ("name", "source"):
+            check_text(getattr(self, name), name)
+        as_shape(self.shape, "shape", minimum=1)
         width = math.prod(self.shape)
         for split in SPLITS:
             rows: Tensor = getattr(self, split)
+            if not isinstance(rows, Tensor):
+                raise ValueError(
+                    f"{self.source}: {split} must be a tensor, got {type(rows).__name__}. "
+                    "Convert it with torch.from_numpy or torch.tensor."
+                )
             if rows.dtype != torch.float32 or rows.dim() != 2 or rows.shape[1] != width:
                 raise ValueError(
                     f"{self.source}: {split} is {rows.dtype} of shape {tuple(rows.shape)}, "
@@ -62,15 +89,26 @@ class Dataset:
                     f"{self.source}: {split} of shape {tuple(rows.shape)} is empty, "
                     "expected at least one row and one feature. Move some rows into it."
                 )
+        if not all(map(math.isfinite, self.value_range)):
+            self._say_what_is_not_finite()
 
     @cached_property
     def value_range(self) -> tuple[float, float]:
         """The least and the greatest value in all three splits."""
-        extremes = [torch.aminmax(rows) for rows in (self.train, self.valid, self.test)]
-        return (
-            min(float(extreme.min) for extreme in extremes),
-            max(float(extreme.max) for extreme in extremes),
-        )
+        extremes = [torch.stack(torch.aminmax(getattr(self, split))) for split in SPLITS]
+        # torch's, which keep NaN where Python's min and max may lose it
+        least, greatest = torch.stack([pair.cpu() for pair in extremes]).unbind(1)
+        return least.min().item(), greatest.max().item()
+
+    def _say_what_is_not_finite(self) -> None:
+        for split in SPLITS:
+            bad = ~getattr(self, split).isfinite()
+            if bad.any():
+                raise ValueError(
+                    f"{self.source}: {int(bad.sum()):,} of {bad.numel():,} values of {split} are "
+                    f"NaN or infinite, the first in row {int(bad.nonzero()[0, 0])} (counted from "
+                    "0). Expected finite numbers: fill in or remove those rows."
+                )
 
     @property
     def in_unit_interval(self) -> bool:
@@ -116,10 +154,22 @@ def load_dataset(
         >>> dataset.train.shape, dataset.shape, dataset.in_unit_interval
         (torch.Size([1297, 64]), (8, 8), True)
     """
+    if not isinstance(name, (str, os.PathLike)):
+        raise ValueError(
+            f"the data set must be a name or a path, got {type(name).__name__}. Rows in memory "
+            "become a Dataset(name, train, valid, test, shape, binary, source)."
+        )
     name = os.fspath(name)
     folder = None if data_dir is None else Path(os.path.expanduser(data_dir))
     if name.lower().endswith((".npy", ".npz")):
+        as_path(name, "the data set")
         return _assemble(sources.array_file(name, folder, column))
+    if name == IN_MEMORY:
+        raise ValueError(
+            "the run was trained on a Dataset made in Python, which no name leads back to. Give "
+            "the same items as a file, --data FILE.npy (or .npz with train, valid and test), or in "
+            "Python as dataset=."
+        )
     if name not in NAMED_DATASETS:
         guess = difflib.get_close_matches(name.lower(), NAMED_DATASETS, n=1)
         hint = f" Did you mean {guess[0]!r}?" if guess else ""
@@ -137,6 +187,31 @@ def load_dataset(
     if name == "mnist":
         return _assemble(sources.mnist(folder))
     return _assemble(sources.binarized_mnist(folder))
+
+
+def fingerprint(dataset: Dataset) -> dict[str, Any]:
+    """What a run keeps of its data, to tell later whether they are the same, as JSON.
+
+    The items' shape, the number of rows in each split, and a digest of all values.
+    """
+    digest = hashlib.blake2b(digest_size=16)
+    counts = {}
+    for split in SPLITS:
+        rows: Tensor = getattr(dataset, split)
+        counts[split] = len(rows)
+        digest.update(rows.detach().cpu().contiguous().numpy().data)
+    return {"shape": list(dataset.shape), **counts, "digest": digest.hexdigest()}
+
+
+def difference(recorded: Mapping[str, Any], dataset: Dataset) -> str | None:
+    """In words, how a data set differs from the fingerprint that a run recorded; None if not."""
+    found = fingerprint(dataset)
+    if recorded == found:
+        return None
+    sizes = [name for name in found if name != "digest" and recorded.get(name) != found[name]]
+    if not sizes:
+        return "as many rows, with other values"
+    return ", ".join(f"{name} was {recorded.get(name)} and is {found[name]}" for name in sizes)
 
 
 def iterate_batches(
@@ -159,20 +234,21 @@ def iterate_batches(
         An iterator over tensors of shape (batch_size, ...).
 
     Raises:
-        ValueError: `batch_size` is below 1, or there are no rows.
+        ValueError: `batch_size` is no positive integer, or there are no rows.
 
     Example:
         >>> batches = iterate_batches(torch.arange(5), 2, generator=None, shuffle=False)
         >>> [batch.tolist() for batch in batches]
         [[0, 1], [2, 3], [4]]
     """
-    if batch_size < 1:
-        raise ValueError(f"batch_size is {batch_size}, expected at least 1. Choose, say, 100.")
+    check_count(batch_size, "batch_size")
+    check_tensor(data, "data")
     if data.dim() == 0 or len(data) == 0:
         raise ValueError(
             f"the data have shape {tuple(data.shape)}, expected (rows, ...) with at least one row. "
             "Check the split that they come from."
         )
+    check_flag(shuffle, "shuffle")
     if not shuffle:
         return iter(torch.split(data, batch_size))
     device = data.device if generator is None else generator.device
@@ -192,4 +268,16 @@ def _assemble(splits: sources.Splits) -> Dataset:
         for array in splits.arrays
     )
     binary = all(bool(((rows == 0) | (rows == 1)).all()) for rows in (test, valid, train))
-    return Dataset(splits.name, train, valid, test, shapes[0], binary, splits.source)
+    labels = {} if splits.labels is None else dict(zip(SPLITS, splits.labels, strict=True))
+    return Dataset(
+        splits.name,
+        train,
+        valid,
+        test,
+        shapes[0],
+        binary,
+        splits.source,
+        origin=splits.origin,
+        row_numbers=dict(zip(SPLITS, splits.row_numbers, strict=True)),
+        labels=labels,
+    )

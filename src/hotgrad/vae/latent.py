@@ -17,7 +17,7 @@ from hotgrad.distributions import (
     KSubset,
     OneHotCategorical,
 )
-from hotgrad.ops.checks import check_choice
+from hotgrad.ops.checks import check_choice, check_count, check_subset_size
 
 LAWS: dict[str, type[Distribution]] = {
     "categorical": OneHotCategorical,
@@ -52,6 +52,10 @@ class CategoricalLatent:
     variables: int
     categories: int
 
+    def __post_init__(self) -> None:
+        check_count(self.variables, "variables")
+        check_count(self.categories, "categories")
+
     @property
     def event_shape(self) -> tuple[int, ...]:
         return (self.variables, self.categories)
@@ -75,6 +79,9 @@ class BernoulliLatent:
 
     variables: int
 
+    def __post_init__(self) -> None:
+        check_count(self.variables, "variables")
+
     @property
     def event_shape(self) -> tuple[int, ...]:
         return (self.variables,)
@@ -97,6 +104,11 @@ class KSubsetLatent:
     variables: int
     categories: int
     k: int
+
+    def __post_init__(self) -> None:
+        check_count(self.variables, "variables")
+        check_count(self.categories, "categories")
+        check_subset_size(self.k, self.categories)
 
     @property
     def event_shape(self) -> tuple[int, ...]:

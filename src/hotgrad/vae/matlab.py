@@ -1,7 +1,8 @@
 """A reader of MATLAB v5 files, for dense real matrices alone.
 
 SciPy reads far more of the format, and a damaged file can end the whole process inside its compiled
-parser. This one checks each length before it uses it, so it can only raise.
+parser. This one checks each length before it uses it, and inflates no more than an element
+announces, so it can only raise.
 
 Reference:
     MAT-File Format (The MathWorks), Level 5 MAT-Files.
@@ -13,6 +14,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from hotgrad.vae.reading import check_memory
 
 MATLAB_5 = b"MATLAB 5.0"
 
@@ -36,6 +39,7 @@ def parse_matlab(raw: bytes) -> dict[str, NDArray[Any] | None]:
 
     Raises:
         ValueError, KeyError, struct.error, zlib.error: the content is damaged or cut short.
+        TooLargeError: it announces more than fits in memory.
     """
     order = {b"IM": "<", b"MI": ">"}[raw[_HEADER - 2 : _HEADER]]
     variables: dict[str, NDArray[Any] | None] = {}
@@ -43,11 +47,24 @@ def parse_matlab(raw: bytes) -> dict[str, NDArray[Any] | None]:
     while at < len(content):
         kind, data, at = _element(content, at, order)
         if kind == _COMPRESSED:
-            kind, data, _ = _element(memoryview(zlib.decompress(data)), 0, order)
+            kind, data, _ = _element(memoryview(_inflated(data, order)), 0, order)
         if kind == _MATRIX:
             name, matrix = _matrix(data, order)
             variables[name] = matrix
     return variables
+
+
+def _inflated(data: memoryview, order: str) -> bytes:
+    """The one element that a compressed one holds: eight bytes that say how long it is, and it."""
+    stream = zlib.decompressobj()
+    head = stream.decompress(data, 8)
+    _, size = struct.unpack(f"{order}II", head)
+    check_memory((size,), itemsize=1)
+    # one byte more makes zlib look at its checksum too
+    rest = stream.decompress(stream.unconsumed_tail, size + 1)
+    if not stream.eof:
+        raise ValueError(f"a compressed element holds more or less than the announced {size} bytes")
+    return head + rest
 
 
 def _element(content: memoryview, at: int, order: str) -> tuple[int, memoryview, int]:
@@ -78,4 +95,5 @@ def _matrix(content: memoryview, order: str) -> tuple[str, NDArray[Any] | None]:
         raise ValueError(f"variable {name!r} has shape {shape}")
     # Whole numbers are stored in the smallest type that holds them, whatever the class.
     stored = np.frombuffer(values, order + _STORED[kind])
+    check_memory((len(stored),), np.dtype(matlab_class).itemsize)
     return name, stored.astype(matlab_class).reshape(shape, order="F")

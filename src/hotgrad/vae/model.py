@@ -9,7 +9,14 @@ from torch.distributions import kl_divergence
 from hotgrad.distributions import Independent
 from hotgrad.estimators import Estimator, GumbelSoftmax
 from hotgrad.expectation import expectation
-from hotgrad.ops.checks import values_readable
+from hotgrad.ops.checks import (
+    check_count,
+    check_flag,
+    check_instance,
+    check_temperature,
+    check_tensor,
+    values_readable,
+)
 from hotgrad.seeding import seeded_weights
 from hotgrad.vae.config import Config
 from hotgrad.vae.latent import Latent, make_latent
@@ -44,6 +51,10 @@ class VAE(nn.Module):
         likelihood: `BernoulliLikelihood()` or `GaussianLikelihood()`.
         learned_prior: learn the prior's logits instead of leaving it uniform.
 
+    Raises:
+        ValueError: a part lacks what the model asks of it. Widths that don't fit are named when the
+            model is used, since a module doesn't say what it takes.
+
     Example:
         >>> from hotgrad import vae
         >>> latent = vae.CategoricalLatent(4, 3)
@@ -66,6 +77,23 @@ class VAE(nn.Module):
         learned_prior: bool = False,
     ) -> None:
         super().__init__()
+        check_flag(learned_prior, "learned_prior")
+        for name, part, needs in (
+            ("encoder", encoder, ("__call__",)),
+            ("decoder", decoder, ("__call__",)),
+            ("latent", latent, ("event_shape", "size", "law", "relaxed")),
+            ("likelihood", likelihood, ("log_prob", "mean")),
+        ):
+            made = not isinstance(part, type)
+            missing = [need for need in needs if not (made and hasattr(part, need))]
+            if missing:
+                came = (
+                    f"the class {part.__name__}" if isinstance(part, type) else type(part).__name__
+                )
+                raise ValueError(
+                    f"{name} must have {', '.join(needs)}; got {came}, which lacks "
+                    f"{', '.join(missing)}."
+                )
         self.encoder = encoder
         self.decoder = decoder
         self.latent = latent
@@ -79,7 +107,17 @@ class VAE(nn.Module):
 
     def encode(self, x: Tensor) -> Independent:
         """q(z given x)."""
-        return self.latent.law(self.encoder(x))
+        return self.latent.law(self._logits(x))
+
+    def _logits(self, x: Tensor) -> Tensor:
+        check_tensor(x, "x")
+        logits = _applied("encoder", self.encoder, x)
+        if logits.shape[-1:] != (self.latent.size,):
+            raise ValueError(
+                f"the encoder's logits have shape {tuple(logits.shape)}, expected a last dimension "
+                f"of {self.latent.size}, the size of {self.latent}. Give its last layer that width."
+            )
+        return logits
 
     def prior(self) -> Independent:
         """p(z)."""
@@ -96,10 +134,18 @@ class VAE(nn.Module):
 
     def decode(self, z: Tensor) -> Tensor:
         """The decoder's outputs for codes `(*batch, *event)`."""
-        return self.decoder(z.flatten(z.ndim - len(self.latent.event_shape)))
+        check_tensor(z, "z")
+        start = z.ndim - len(self.latent.event_shape)
+        if z.shape[start:] != self.latent.event_shape:
+            raise ValueError(
+                f"codes of {self.latent} have shape (*batch, *{self.latent.event_shape}), got "
+                f"{tuple(z.shape)}."
+            )
+        return _applied("decoder", self.decoder, z.flatten(start))
 
     def log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
         """log p(x given z), `(num_samples, *batch)` for z with a leading sample dimension."""
+        check_tensor(x, "x")
         return self.likelihood.log_prob(x, self.decode(z))
 
     def forward(
@@ -108,7 +154,7 @@ class VAE(nn.Module):
         estimator: Estimator,
         *,
         target: Tensor | None = None,
-        num_samples: int = 1,
+        num_samples: int | None = None,
         generator: torch.Generator | None = None,
     ) -> Elbo:
         """The bound with the analytic KL between the discrete laws.
@@ -120,11 +166,11 @@ class VAE(nn.Module):
             x: what the encoder sees, `(batch, items)`.
             estimator: of the reconstruction's gradient.
             target: what is reconstructed, if not x (denoising).
-            num_samples: codes for each item.
+            num_samples: codes for each item; by default the least that the estimator takes.
             generator: the source of randomness.
         """
         q = self.encode(x)
-        target = x if target is None else target
+        target = _target(x, target)
         reconstruction = expectation(
             lambda z: self.log_likelihood(target, z),
             q,
@@ -146,21 +192,36 @@ class VAE(nn.Module):
     ) -> Elbo:
         """A true bound for the relaxed model, with the KL between Concrete densities.
 
-        Both terms are taken at the same samples.
+        Both terms are taken at the same samples, which `GumbelSoftmax` alone draws.
+
+        Raises:
+            ValueError: another estimator, or a temperature that isn't positive.
+            NotImplementedError: the code has no relaxation with a density.
 
         Reference: The Concrete Distribution (Maddison, Mnih, Teh, 2016), Section 3 and
         appendix C, https://arxiv.org/abs/1611.00712
         """
-        q = self.latent.relaxed(self.encoder(x), estimator.temperature)
+        if not isinstance(estimator, GumbelSoftmax):
+            raise ValueError(
+                f"concrete_elbo scores the relaxed samples of GumbelSoftmax, got "
+                f"{type(estimator).__name__}, which has no such bound. Use GumbelSoftmax(t), or "
+                "model(x, estimator), whose KL is analytic."
+            )
+        check_temperature(prior_temperature, "prior_temperature")
+        check_count(num_samples, "num_samples")
+        q = self.latent.relaxed(self._logits(x), estimator.temperature)
         prior = self.latent.relaxed(self.prior_logits, prior_temperature)
         sample = q.rsample_with_twin((num_samples,), generator=generator)
-        reconstruction = self.log_likelihood(x if target is None else target, sample.value)
+        # a copy, since a decoder may change it in place
+        z = sample.value.clone()
+        reconstruction = self.log_likelihood(_target(x, target), z)
         # in the twin's space, since the Jacobians, large at a low temperature, cancel
         kl = q.log_prob_of_twin(sample.twin) - prior.log_prob_of_twin(sample.twin)
         return Elbo(reconstruction.mean(0), kl.mean(0))
 
     def generate(self, num_items: int, *, generator: torch.Generator | None = None) -> Tensor:
         """Expected items of codes drawn from the prior, `(num_items, items)`."""
+        check_count(num_items, "num_items")
         z = self.prior().sample((num_items,), generator=generator)
         return self.likelihood.mean(self.decode(z))
 
@@ -169,20 +230,46 @@ class VAE(nn.Module):
         return self.likelihood.mean(self.decode(self.encode(x).mode))
 
 
+def _target(x: Tensor, target: Tensor | None) -> Tensor:
+    """What is reconstructed: the input, if nothing else is named."""
+    if target is None:
+        return x
+    check_tensor(target, "target")
+    return target
+
+
+def _applied(name: str, module: nn.Module, x: Tensor) -> Tensor:
+    """What the user's module makes of x; its own errors name no shape of ours."""
+    try:
+        return module(x)
+    except RuntimeError as error:
+        if isinstance(error, torch.OutOfMemoryError) or "allocate" in str(error):
+            raise  # the allocator's message is the better one
+        raise ValueError(
+            f"the {name} failed on an input of shape {tuple(x.shape)} and {x.dtype}: {error}. "
+            "Expected a module that takes it: check the width of its first layer."
+        ) from error
+
+
 def build_model(config: Config, shape: tuple[int, ...]) -> VAE:
     """The model that a configuration describes, for items of this shape.
 
-    Its weights depend on the configuration's seed alone; torch's global generator is left as it
-    was.
+    Its weights depend on the configuration's seed alone; torch's global generator isn't used.
     """
+    check_instance(config, Config, "config")
+    with seeded_weights(config.seed):
+        return make_model(config, shape)
+
+
+def make_model(config: Config, shape: tuple[int, ...]) -> VAE:
+    """The same model, with weights from wherever torch takes them."""
     latent = make_latent(
         config.latent, config.num_latents, config.num_categories, config.subset_size
     )
-    with seeded_weights(config.seed):
-        return VAE(
-            make_encoder(config.network, shape, config.hidden, latent.size),
-            make_decoder(config.network, shape, config.hidden, latent.size),
-            latent,
-            make_likelihood(config.likelihood),
-            learned_prior=config.prior == "learned",
-        )
+    return VAE(
+        make_encoder(config.network, shape, config.hidden, latent.size),
+        make_decoder(config.network, shape, config.hidden, latent.size),
+        latent,
+        make_likelihood(config.likelihood),
+        learned_prior=config.prior == "learned",
+    )

@@ -9,6 +9,11 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
+from hotgrad.ops.checks import as_shape, check_choice, check_count
+
+NETWORKS = ("linear", "mlp", "conv")
+"""By the names that a configuration gives them."""
+
 CHANNELS = (32, 64)
 """Feature maps of the convolutional networks, from the picture inwards."""
 
@@ -17,6 +22,7 @@ def make_encoder(
     kind: str, shape: tuple[int, ...], hidden: tuple[int, ...], outputs: int
 ) -> nn.Module:
     """From a flat item of this shape to logits."""
+    _check(kind, shape, hidden, outputs)
     if kind == "conv":
         return ConvEncoder(shape, outputs)
     return _dense([math.prod(shape), *_widths(kind, hidden), outputs])
@@ -26,9 +32,17 @@ def make_decoder(
     kind: str, shape: tuple[int, ...], hidden: tuple[int, ...], inputs: int
 ) -> nn.Module:
     """From a flat code to a flat item of this shape."""
+    _check(kind, shape, hidden, inputs)
     if kind == "conv":
         return ConvDecoder(shape, inputs)
     return _dense([inputs, *reversed(_widths(kind, hidden)), math.prod(shape)])
+
+
+def _check(kind: str, shape: tuple[int, ...], hidden: tuple[int, ...], code: int) -> None:
+    check_choice("network", kind, NETWORKS)
+    as_shape(shape, "shape", minimum=1)
+    as_shape(hidden, "hidden", minimum=1)
+    check_count(code, "the size of the code")
 
 
 def _widths(kind: str, hidden: tuple[int, ...]) -> tuple[int, ...]:

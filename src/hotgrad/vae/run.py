@@ -3,25 +3,34 @@
 import csv
 import json
 import platform
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import safetensors.torch
 import torch
-from safetensors import SafetensorError
+from torch import Tensor
 
 from hotgrad import __version__
-from hotgrad.files import new_folder, written_whole
+from hotgrad.files import as_path, new_folder, written_whole
 from hotgrad.ops.checks import check_count
+from hotgrad.tensor_files import read_tensors, write_tensors
+from hotgrad.vae.agreement import check_finite, check_settings, check_tensors
 from hotgrad.vae.config import Config
-from hotgrad.vae.model import VAE, build_model
+from hotgrad.vae.data import Dataset, difference, fingerprint
+from hotgrad.vae.model import VAE
+from hotgrad.vae.outline import outline_model
 
 Row = dict[str, float | str]
 """One line of metrics.csv."""
 
 METRICS = ("step", "epoch", "split", "elbo", "reconstruction", "kl", "temperature", "seconds")
+MODEL_SETTINGS = (
+    *("latent", "num_latents", "num_categories", "subset_size", "network", "hidden"),
+    *("likelihood", "prior", "precision"),
+)
+"""Those that say what a model's weights mean."""
 _PACKAGES = ("lightning-fabric", "numpy", "safetensors", "scikit-learn")
 
 
@@ -41,15 +50,15 @@ class RunFolder:
 
     @property
     def checkpoint_file(self) -> Path:
-        return self.path / "checkpoint.pt"
+        return self.path / "checkpoint.safetensors"
 
     @property
     def model_file(self) -> Path:
         return self.path / "model.safetensors"
 
     @classmethod
-    def create(cls, path: Path, config: Config, shape: tuple[int, ...]) -> "RunFolder":
-        """A new folder with the run's configuration.
+    def create(cls, path: Path, config: Config, dataset: Dataset) -> "RunFolder":
+        """A new folder with the run's configuration, and what tells its data from others.
 
         It appears with the configuration in it, so a run that was killed can always go on.
 
@@ -63,8 +72,10 @@ class RunFolder:
             )
         record = {
             "config": config.to_dict(),
-            "item_shape": list(shape),
+            "item_shape": list(dataset.shape),
+            "data": fingerprint(dataset),
             "seed": config.seed,
+            "threads": torch.get_num_threads(),
             "versions": _versions(),
         }
         with new_folder(path) as draft, cls(draft).config_file.open("w") as file:
@@ -78,7 +89,7 @@ class RunFolder:
         Raises:
             ValueError: there is none.
         """
-        folder = cls(Path(path))
+        folder = cls(as_path(path))
         if not folder.config_file.is_file():
             raise ValueError(
                 f"{path} is not a run: it holds no config.json. A run is the folder that "
@@ -88,18 +99,41 @@ class RunFolder:
 
     def read_config(self) -> tuple[Config, tuple[int, ...]]:
         """The configuration and the shape of an item."""
+        record = self._record()
         try:
-            record: dict[str, Any] = json.loads(self.config_file.read_text())
             shape = tuple(record["item_shape"])
             for size in shape:
                 check_count(size, "a size in item_shape")
             return Config.from_dict(record["config"]), shape
         except KeyError as error:
             raise ValueError(f"{self.config_file} lacks {error}.") from error
-        except (ValueError, TypeError) as error:
-            raise ValueError(
-                f"{self.config_file} can't be read as a run's configuration: {error}"
-            ) from error
+        except (ValueError, TypeError, OverflowError) as error:
+            raise self._unreadable(error) from error
+
+    def read_threads(self) -> int | None:
+        """With how many threads torch computed when the run began, if that is known."""
+        threads = self._record().get("threads")
+        return threads if isinstance(threads, int) else None
+
+    def _record(self) -> dict[str, Any]:
+        try:
+            record = json.loads(self.config_file.read_text())
+        except (ValueError, RecursionError) as error:
+            raise self._unreadable(error) from error
+        if not isinstance(record, dict):
+            raise self._unreadable(f"expected an object, got {type(record).__name__}")
+        return record
+
+    def _unreadable(self, reason: object) -> ValueError:
+        return ValueError(f"{self.config_file} can't be read as a run's configuration: {reason}")
+
+    def change_of(self, dataset: Dataset) -> str | None:
+        """In words, how data differ from those that the run was trained on.
+
+        None if they don't, or if the run is from before such a record was kept.
+        """
+        recorded = self._record().get("data")
+        return difference(recorded, dataset) if isinstance(recorded, dict) else None
 
     def write_metrics(self, rows: list[Row]) -> None:
         """metrics.csv, whole."""
@@ -108,11 +142,15 @@ class RunFolder:
             writer.writeheader()
             writer.writerows(rows)
 
-    def write_model(self, model: VAE) -> None:
-        """model.safetensors, whole."""
-        tensors = {name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
-        with written_whole(self.model_file) as temporary:
-            safetensors.torch.save_file(tensors, temporary)
+    def write_model(self, state: Mapping[str, Tensor], settings: Mapping[str, Any]) -> None:
+        """model.safetensors, whole: a model's state, and the settings that give it its meaning."""
+        said = {name: settings[name] for name in ("item_shape", *MODEL_SETTINGS)}
+        write_tensors(self.model_file, state, json.dumps(said))
+
+
+def run_settings(config: Config, shape: tuple[int, ...]) -> dict[str, Any]:
+    """All that defines a run, as JSON gives it back."""
+    return json.loads(json.dumps({**config.to_dict(), "item_shape": shape}))
 
 
 def load(run: str | Path, *, device: str | torch.device = "cpu") -> VAE:
@@ -134,21 +172,19 @@ def load(run: str | Path, *, device: str | torch.device = "cpu") -> VAE:
             f"{run} has no model.safetensors: its training hasn't finished. "
             "Continue it with --resume."
         )
+    tensors, said = read_tensors(folder.model_file)
     try:
-        tensors = safetensors.torch.load_file(folder.model_file)
-    except (SafetensorError, OSError) as error:
-        raise ValueError(f"{folder.model_file} is damaged or cut short: {error}.") from error
-    model = build_model(config, shape)
-    expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-    found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-    if expected != found:
-        name = min(set(expected.items()) ^ set(found.items()))[0]
-        raise ValueError(
-            f"{folder.model_file} doesn't fit {folder.config_file.name}: {name} is "
-            f"{found.get(name, 'absent')}, expected {expected.get(name, 'absent')}."
-        )
-    model.load_state_dict(tensors)
-    return model.to(device).eval()
+        settings = json.loads(said)
+    except (ValueError, RecursionError):
+        settings = None
+    check_settings(folder.model_file, settings, run_settings(config, shape))
+    model = outline_model(config, shape)
+    if config.precision == "64-true":
+        model.double()
+    check_tensors(folder.model_file, tensors, model.state_dict())
+    check_finite(folder.model_file, tensors)
+    model.load_state_dict(tensors, assign=True)
+    return model.to(device, torch.float32).eval()
 
 
 def _versions() -> dict[str, str]:

@@ -1,6 +1,7 @@
 """Where each data set's rows come from, and how they are split: the same way every time.
 
-A source returns float32 arrays, one a split, with the items still in their own shape.
+A source returns float32 arrays, one a split, with the items still in their own shape, and says
+which rows of its file they are, so that codes can be joined to whatever else is known of them.
 """
 
 import os
@@ -11,7 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from hotgrad.vae.formats import SPLITS, read_amat, read_idx_images, read_numpy
+from hotgrad.vae.formats import SPLITS, read_amat, read_idx_images, read_idx_labels
+from hotgrad.vae.numpy_files import read_numpy
 
 _MINIMUM_ROWS = 10
 _MNIST_VALID_ROWS = 10_000
@@ -23,6 +25,12 @@ class Splits(NamedTuple):
     name: str
     arrays: Sequence[NDArray[np.float32]]
     source: str
+    origin: dict[str, str | None]
+    """The settings (data, data_dir, column) that lead to these rows from any working directory."""
+    row_numbers: Sequence[NDArray[np.int64]]
+    """For each split, the rows of its file or array, counted from 0."""
+    labels: Sequence[NDArray[Any]] | None = None
+    """For each split, where the source has them."""
 
 
 def digits() -> Splits:
@@ -31,8 +39,11 @@ def digits() -> Splits:
     from sklearn.datasets import load_digits
 
     source = "the digits bundled with scikit-learn"
-    pixels = load_digits().images[_fixed_order(1797)].astype(np.float32) / np.float32(16)
-    return Splits("digits", [pixels[:1297], pixels[1297:1497], pixels[1497:]], source)
+    bunch = load_digits()
+    rows = np.split(_fixed_order(1797), [1297, 1497])
+    pixels = bunch.images.astype(np.float32) / np.float32(16)
+    origin = _origin("digits")
+    return Splits("digits", _taken(pixels, rows), source, origin, rows, _taken(bunch.target, rows))
 
 
 def mnist(data_dir: Path | None) -> Splits:
@@ -51,9 +62,20 @@ def mnist(data_dir: Path | None) -> Splits:
             f"{train_path} holds {len(train):,} images, expected 60,000: the last "
             f"{_MNIST_VALID_ROWS:,} are the validation split. Check the file."
         )
-    splits = [train[:-_MNIST_VALID_ROWS], train[-_MNIST_VALID_ROWS:], test]
+    at = len(train) - _MNIST_VALID_ROWS
+    rows = [*np.split(np.arange(len(train)), [at]), np.arange(len(test))]
+    known, of_test = _labels_beside(train_path, len(train)), _labels_beside(test_path, len(test))
+    # one file's alone would leave rows without
+    labels = None if known is None or of_test is None else [known[:at], known[at:], of_test]
     source = str(train_path.parent.resolve())
-    return Splits("mnist", _as_float32(splits, source), source)
+    return Splits(
+        "mnist",
+        _as_float32([train[:at], train[at:], test], source),
+        source,
+        _origin("mnist", data_dir),
+        rows,
+        labels,
+    )
 
 
 def binarized_mnist(data_dir: Path | None) -> Splits:
@@ -72,22 +94,29 @@ def binarized_mnist(data_dir: Path | None) -> Splits:
                 f"{path} has {bits.shape[1]} bits a row, expected 784 = 28 x 28. Check the file."
             )
         splits.append(bits.reshape(-1, 28, 28))
+    rows = [np.arange(len(split)) for split in splits]
     # The published test split may be sorted by class, and any part of it is then one-sided.
-    splits[2] = splits[2][_fixed_order(len(splits[2]))]
+    rows[2] = _fixed_order(len(splits[2]))
+    splits[2] = splits[2][rows[2]]
     source = str(paths[0].parent.resolve())
-    return Splits("binarized-mnist", _as_float32(splits, source), source)
+    origin = _origin("binarized-mnist", data_dir)
+    return Splits("binarized-mnist", _as_float32(splits, source), source, origin, rows)
 
 
 def array_file(name: str, data_dir: Path | None, column: str | None) -> Splits:
     """The array or arrays of a .npy or .npz file."""
-    candidates = [Path(os.path.expanduser(name))] + ([] if data_dir is None else [data_dir / name])
-    path = next((candidate for candidate in candidates if candidate.is_file()), None)
+    given = Path(os.path.expanduser(name))
+    # a run remembers its file by its whole path, and data_dir says where the file lies now
+    there = [] if data_dir is None else [data_dir / name, data_dir / given.name]
+    path = next((candidate for candidate in (given, *there) if candidate.is_file()), None)
     if path is None:
+        tried = " or ".join(dict.fromkeys(map(str, (given, *there))))
         raise ValueError(
-            f"no file {' or '.join(map(str, candidates))}. Expected an array in a .npy or .npz "
+            f"no file {tried}. Expected an array in a .npy or .npz "
             f"file. Check the path; the working directory is {Path.cwd()}."
         )
-    arrays: Sequence[NDArray[Any]] = read_numpy(path, column)
+    arrays, found = read_numpy(path, column)
+    labels: Sequence[NDArray[Any]] | None = found
     for array in arrays:
         if array.ndim < 2 or array.size == 0 or array.dtype.kind not in "biuf":
             raise ValueError(
@@ -95,20 +124,51 @@ def array_file(name: str, data_dir: Path | None, column: str | None) -> Splits:
                 "numbers of shape (rows, *item), with at least one feature an item. Reshape or "
                 "convert it."
             )
-    rows = sum(len(array) for array in arrays)
-    if rows < _MINIMUM_ROWS:
+    total = sum(len(array) for array in arrays)
+    if total < _MINIMUM_ROWS:
         raise ValueError(
-            f"{path} holds {rows} rows, expected at least {_MINIMUM_ROWS} so that each split has "
+            f"{path} holds {total} rows, expected at least {_MINIMUM_ROWS} so that each split has "
             "some. Add rows."
         )
     source = str(path.resolve()) + ("" if column is None else f", array {column!r}")
     # Converted before the shuffle, so that an error names the file's own row.
     splits = _as_float32(arrays, source)
+    rows: Sequence[NDArray[np.int64]] = [np.arange(len(split)) for split in splits]
     if len(splits) == 1:
-        tenth = rows // 10
-        shuffled, held_out = splits[0][_fixed_order(rows)], rows - 2 * tenth
-        splits = [shuffled[:held_out], shuffled[held_out:-tenth], shuffled[-tenth:]]
-    return Splits(path.stem, splits, source)
+        tenth = total // 10
+        rows = np.split(_fixed_order(total), [total - 2 * tenth, total - tenth])
+        splits = _taken(splits[0], rows)
+        labels = None if labels is None else _taken(labels[0], rows)
+    origin = _origin(str(path.resolve()), column=column)
+    return Splits(path.stem, splits, source, origin, rows, labels)
+
+
+def _origin(
+    data: str, data_dir: Path | None = None, column: str | None = None
+) -> dict[str, str | None]:
+    where = None if data_dir is None else str(data_dir.resolve())
+    return {"data": data, "data_dir": where, "column": column}
+
+
+def _taken(array: NDArray[Any], rows: Sequence[NDArray[np.int64]]) -> list[NDArray[Any]]:
+    """The rows of each split."""
+    return [array[those] for those in rows]
+
+
+def _labels_beside(images: Path, count: int) -> NDArray[np.uint8] | None:
+    """The labels that lie beside a file of images, if they do."""
+    plain = images.name.removesuffix(".gz").replace("images-idx3", "labels-idx1")
+    paths = [images.with_name(plain + suffix) for suffix in ("", ".gz")]
+    path = next((path for path in paths if path.is_file()), None)
+    if path is None:
+        return None
+    labels = read_idx_labels(path)
+    if len(labels) != count:
+        raise ValueError(
+            f"{path} holds {len(labels):,} labels, expected {count:,}, one for each image of "
+            f"{images.name}. Fetch both again, or remove the labels."
+        )
+    return labels
 
 
 def _find(name: str, data_dir: Path | None, wanted: Sequence[tuple[str, ...]]) -> list[Path]:

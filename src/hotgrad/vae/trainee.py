@@ -16,6 +16,13 @@ from hotgrad.estimators.score_function import Baseline
 from hotgrad.seeding import seeded_weights
 from hotgrad.vae.config import BASELINES, Config
 from hotgrad.vae.model import VAE, build_model
+from hotgrad.vae.outline import check_memory, outline_model, outlined
+
+AVERAGES: dict[str, tuple[str, ...]] = {
+    "adam": ("step", "exp_avg", "exp_avg_sq"),
+    "sgd": ("momentum_buffer",),
+}
+"""What each optimiser keeps of each parameter: tensors of its shape, and the scalar `step`."""
 
 
 class Trainee(nn.Module):
@@ -55,9 +62,13 @@ class Trainee(nn.Module):
 
 
 def build_trainee(config: Config, shape: tuple[int, ...]) -> tuple[Trainee, torch.optim.Optimizer]:
-    """The model with its estimator, and an optimiser over the parameters of both."""
+    """The model with its estimator, and an optimiser over the parameters of both.
+
+    All first weights depend on the seed alone.
+    """
     model = build_model(config, shape)
-    trainee = Trainee(model, _build_estimator(config, model), config)
+    with seeded_weights(config.seed):
+        trainee = Trainee(model, _make_estimator(config, model), config)
     # fused: one pass over the parameters where the default takes one for each operation
     if config.optimizer == "sgd":
         return trainee, torch.optim.SGD(
@@ -66,17 +77,24 @@ def build_trainee(config: Config, shape: tuple[int, ...]) -> tuple[Trainee, torc
     return trainee, torch.optim.Adam(trainee.parameters(), config.learning_rate, fused=True)
 
 
-def _build_estimator(config: Config, model: VAE) -> Estimator:
-    """The named estimator; the weights of what it learns depend on the seed alone."""
-    with seeded_weights(config.seed):
-        return make_estimator(
-            config.estimator,
-            temperature=config.temperature,
-            baseline=_baseline(config, model)
-            if has_baseline(ESTIMATORS[config.estimator])
-            else None,
-            critic=Critic(model.latent.event_shape) if config.estimator == "relax" else None,
-        )
+def check_trainable(config: Config, shape: tuple[int, ...]) -> None:
+    """Refuse a model that can't be built for such items, or not in this machine's memory.
+
+    Raises:
+        ValueError: it can't; no memory was asked for.
+    """
+    model = outline_model(config, shape)
+    with outlined():
+        check_memory(Trainee(model, _make_estimator(config, model), config))
+
+
+def _make_estimator(config: Config, model: VAE) -> Estimator:
+    """The named estimator, with what it learns."""
+    baseline = _baseline(config, model) if has_baseline(ESTIMATORS[config.estimator]) else None
+    critic = Critic(model.latent.event_shape) if config.estimator == "relax" else None
+    return make_estimator(
+        config.estimator, temperature=config.temperature, baseline=baseline, critic=critic
+    )
 
 
 def _baseline(config: Config, model: VAE) -> Baseline:

@@ -9,24 +9,34 @@ import hashlib
 import math
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import NamedTuple
 
 import lightning_fabric
 import numpy as np
 import torch
-from lightning_fabric.utilities.exceptions import MisconfigurationException
-from torch import Tensor, nn
+from torch import Tensor
 
+from hotgrad.files import as_path
+from hotgrad.ops.checks import check_flag, check_function, check_instance
+from hotgrad.vae.agreement import not_finite
+from hotgrad.vae.beginning import begun, last_checkpoint, make_fabric
 from hotgrad.vae.bound import elbo
-from hotgrad.vae.checkpoint import Checkpoint, load_checkpoint, restore, save_checkpoint
+from hotgrad.vae.checkpoint import (
+    Checkpoint,
+    load_checkpoint,
+    restore,
+    save_checkpoint,
+    state_tensors,
+)
 from hotgrad.vae.config import Config
 from hotgrad.vae.data import Dataset, iterate_batches, load_dataset
-from hotgrad.vae.events import open_writer, write_rows
-from hotgrad.vae.inputs import check_fits, corrupt, make_targets
+from hotgrad.vae.events import event_file
+from hotgrad.vae.inputs import check_fits, corrupt, located, make_targets
 from hotgrad.vae.model import VAE
-from hotgrad.vae.run import Row, RunFolder
-from hotgrad.vae.trainee import build_trainee
+from hotgrad.vae.run import Row, RunFolder, run_settings
+from hotgrad.vae.trainee import AVERAGES, build_trainee, check_trainable
 
 VALIDATION_BATCH = 1000
 
@@ -62,7 +72,9 @@ def train(
         config: the run; with `resume` it must be the one that the folder holds.
         out: a folder that doesn't exist yet, or an unfinished run with `resume`.
         resume: go on from the folder's last checkpoint.
-        dataset: in place of the one that `config.data` names.
+        dataset: in place of the one that `config.data` names. The run's record says so: it names
+            the file that `load_dataset` read, or that this is a data set of your own, which later
+            commands take as a file (`--data`).
         listener: called after every step.
         tensorboard: write TensorBoard's events too.
 
@@ -74,122 +86,149 @@ def train(
             fit, or the accelerator isn't there.
         NonFiniteLossError: the loss became NaN or infinite.
     """
-    fabric = _make_fabric(config)
+    check_instance(config, Config, "config")
+    folder_path = as_path(out, "out")
+    check_flag(resume, "resume")
+    check_flag(tensorboard, "tensorboard")
+    check_function(listener, "listener", "a Progress")
+    fabric = make_fabric(config)
     fabric.launch()
-    data = dataset or load_dataset(config.data, data_dir=config.data_dir, column=config.column)
+    if dataset is None:
+        dataset = load_dataset(config.data, data_dir=config.data_dir, column=config.column)
+    data, config = dataset, located(config, dataset)
     check_fits(data, config)
-    trainee, optimizer = fabric.setup(*build_trainee(config, data.shape))
-    folder = _open_folder(fabric, config, Path(out), data.shape, resume)
-    start = Checkpoint(epoch=0, step=0, trainee={}, optimizer={}, rows=[])
-    if folder.checkpoint_file.is_file():
-        start = load_checkpoint(folder.checkpoint_file, fabric.device)
-        restore(start, folder.checkpoint_file, trainee, optimizer)
-    rows, step = start["rows"], start["step"]
-    batch_size = config.batch_size * fabric.world_size
-    # a last batch that has fewer items than there are processes is left out
-    total_steps = (len(data.train) + batch_size - fabric.world_size) // batch_size * config.epochs
-    schedule = config.make_schedule(total_steps)
-    dtype = next(trainee.parameters()).dtype
-    train_data, valid_data = (part.to(fabric.device, dtype) for part in (data.train, data.valid))
-    writer = (
-        open_writer(folder.path / "tensorboard") if tensorboard and fabric.is_global_zero else None
-    )
-    if rows and fabric.is_global_zero:
-        # what a kill may have kept from being written
-        folder.write_metrics(rows)
-        if writer is not None:
-            write_rows(writer, rows)
+    check_trainable(config, data.shape)
+    with begun(fabric, config, folder_path, data, resume=resume) as folder:
+        run = _Run(fabric, config, folder, data)
+        wanted = tensorboard and fabric.is_global_zero
+        events = event_file(folder.path / "tensorboard") if wanted else nullcontext(_ignore)
+        with events as write_events:
+            return run.train(listener, write_events)
 
-    for epoch in range(start["epoch"], config.epochs):
-        began = time.perf_counter()
-        order = _stream("order", config.seed, epoch)
-        noise = _stream("noise", config.seed, epoch, fabric.global_rank, device=fabric.device)
+
+def _ignore(rows: list[Row]) -> None:
+    pass
+
+
+class _Run:
+    """The model, its optimiser and the data, where the last checkpoint left them."""
+
+    def __init__(
+        self, fabric: lightning_fabric.Fabric, config: Config, folder: RunFolder, data: Dataset
+    ) -> None:
+        self.fabric, self.config, self.folder = fabric, config, folder
+        self.settings = run_settings(config, data.shape)
+        self.batch_size = config.batch_size * fabric.world_size
+        # a last batch that has fewer items than there are processes is left out
+        steps = (len(data.train) + self.batch_size - fabric.world_size) // self.batch_size
+        self.total_steps = steps * config.epochs
+        self.rows: list[Row] = []
+        self.epoch = self.step = 0
+        start = last_checkpoint(folder, self.settings, data, steps)
+        self.trainee, self.optimizer = fabric.setup(*build_trainee(config, data.shape))
+        if start is not None:
+            averages = AVERAGES[config.optimizer]
+            restore(start, folder.checkpoint_file, self.trainee.module, self.optimizer, averages)
+            self.rows, self.epoch, self.step = start.rows, start.epoch, start.step
+        self.schedule = config.make_schedule(self.total_steps)
+        dtype = next(self.trainee.parameters()).dtype
+        self.train_data = data.train.to(fabric.device, dtype)
+        self.valid_data = data.valid.to(fabric.device, dtype)
+
+    def train(
+        self, listener: Callable[[Progress], None], write_events: Callable[[list[Row]], None]
+    ) -> VAE:
+        """All epochs that are left; the trained model, in evaluation mode."""
+        first = self.fabric.is_global_zero
+        if self.rows and first:
+            # what a kill may have kept from being written
+            self.folder.write_metrics(self.rows)
+            write_events(self.rows)
+        while self.epoch < self.config.epochs:
+            began = time.perf_counter()
+            means, temperature = self._train_epoch(listener if first else lambda progress: None)
+            checked = self._validated()
+            self.epoch += 1
+            seconds = time.perf_counter() - began
+            for split, terms in (("train", means), ("valid", checked)):
+                self.rows.append(_row(self.step, self.epoch, split, terms, temperature, seconds))
+            if first:
+                self._write_checkpoint()
+                write_events(self.rows[-2:])
+        model: VAE = self.trainee.module.model
+        if first:
+            self.folder.write_model(model.state_dict(), self.settings)
+        self.fabric.barrier()
+        return model.eval()
+
+    def _train_epoch(
+        self, listener: Callable[[Progress], None]
+    ) -> tuple[list[float], float | None]:
+        """Mean reconstruction and KL of an epoch's steps, and its last temperature."""
+        fabric, config = self.fabric, self.config
+        order = _stream("order", config.seed, self.epoch)
+        noise = _stream("noise", config.seed, self.epoch, fabric.global_rank, device=fabric.device)
         sums = np.zeros(3)
-        trainee.train()
-        for batch in iterate_batches(train_data, batch_size, generator=order, shuffle=True):
+        temperature = None
+        self.trainee.train()
+        for batch in iterate_batches(
+            self.train_data, self.batch_size, generator=order, shuffle=True
+        ):
             if len(batch) < fabric.world_size:
                 continue
             mine = batch[fabric.global_rank :: fabric.world_size]
             target = make_targets(mine, config.targets, noise)
             visible = corrupt(target, config.corruption, config.corruption_level, noise)
-            scheduled = schedule(step)
-            temperature = trainee.module.temperature(scheduled)
-            reconstruction, kl = trainee(visible, target, scheduled, noise)
+            scheduled = self.schedule(self.step)
+            temperature = self.trainee.module.temperature(scheduled)
+            reconstruction, kl = self.trainee(visible, target, scheduled, noise)
             loss = (kl - reconstruction) / len(target)
             if not math.isfinite(bound := -loss.item()):
-                what = f"the loss is {-bound} at step {step + 1}"
-                raise _non_finite(folder, config, data.shape, what)
-            optimizer.zero_grad()
+                raise self._non_finite(f"the loss is {-bound} at step {self.step + 1}")
+            self.optimizer.zero_grad()
             fabric.backward(loss)
-            optimizer.step()
+            self.optimizer.step()
             sums += (reconstruction.item(), kl.item(), len(target))
-            step += 1
-            if fabric.is_global_zero:
-                listener(Progress(epoch, config.epochs, step, total_steps, bound, temperature))
+            self.step += 1
+            listener(
+                Progress(self.epoch, config.epochs, self.step, self.total_steps, bound, temperature)
+            )
         # float32, which every device has
         everywhere = torch.tensor(sums, dtype=torch.float32, device=fabric.device)
         totals = torch.as_tensor(fabric.all_reduce(everywhere, reduce_op="sum"))
-        means = (totals[:2] / totals[2]).tolist()
-        checked = _validate(trainee.module.model, valid_data, config)
-        if not math.isfinite(sum(checked)):
-            what = f"the validation bound is {sum(checked)} after step {step}"
-            raise _non_finite(folder, config, data.shape, what)
-        seconds = time.perf_counter() - began
-        for split, terms_of_split in (("train", means), ("valid", checked)):
-            rows.append(_row(step, epoch + 1, split, terms_of_split, temperature, seconds))
-        if fabric.is_global_zero:
-            _close_epoch(folder, trainee, optimizer, rows, epoch + 1, step)
-        if writer is not None:
-            write_rows(writer, rows[-2:])
+        return (totals[:2] / totals[2]).tolist(), temperature
 
-    if writer is not None:
-        writer.close()
-    model: VAE = trainee.module.model
-    if fabric.is_global_zero:
-        folder.write_model(model)
-    fabric.barrier()
-    return model.eval()
+    def _validated(self) -> tuple[float, float]:
+        """What validation gives; the weights are fit to be kept."""
+        terms = _validate(self.trainee.module.model, self.valid_data, self.config)
+        if not math.isfinite(sum(terms)):
+            raise self._non_finite(f"the validation bound is {sum(terms)} after step {self.step}")
+        # such as a critic's, on which the bound doesn't depend
+        if bad := not_finite(self.trainee.module.state_dict()):
+            raise self._non_finite(f"{bad} isn't finite after step {self.step}")
+        return terms
 
+    def _write_checkpoint(self) -> None:
+        """The checkpoint holds the metrics too: metrics.csv may lag behind it by a kill."""
+        tensors = state_tensors(self.trainee.module, self.optimizer)
+        checkpoint = Checkpoint(self.epoch, self.step, self.rows, self.settings, tensors)
+        save_checkpoint(self.folder.checkpoint_file, checkpoint)
+        self.folder.write_metrics(self.rows)
 
-def _make_fabric(config: Config) -> lightning_fabric.Fabric:
-    try:
-        return lightning_fabric.Fabric(
-            accelerator=config.accelerator,
-            devices=config.devices,
-            precision=config.precision,  # type: ignore[arg-type]  # one of CHOICES
+    def _non_finite(self, what: str) -> NonFiniteLossError:
+        """Leave the last good model behind, and say so."""
+        advice = "Lower --learning-rate, raise --min-temperature, or look at the data."
+        if not self.folder.checkpoint_file.is_file():
+            return NonFiniteLossError(
+                f"Training stopped: {what}, in the first epoch; there is no checkpoint yet. "
+                f"{advice}"
+            )
+        checkpoint = load_checkpoint(self.folder.checkpoint_file)
+        self.folder.write_model(checkpoint.model, self.settings)
+        return NonFiniteLossError(
+            f"Training stopped: {what}. The last good checkpoint, after epoch {checkpoint.epoch}, "
+            f"is kept and written to {self.folder.model_file}. {advice}"
         )
-    except (RuntimeError, MisconfigurationException) as error:
-        raise ValueError(
-            f"accelerator={config.accelerator} with devices={config.devices} isn't available on "
-            "this machine. Use accelerator=auto or cpu, and devices=1."
-        ) from error
-
-
-def _open_folder(
-    fabric: lightning_fabric.Fabric,
-    config: Config,
-    path: Path,
-    shape: tuple[int, ...],
-    resume: bool,
-) -> RunFolder:
-    """A new folder, or the one to go on with; made by one process, for all."""
-    if not resume:
-        folder = RunFolder.create(path, config, shape) if fabric.is_global_zero else RunFolder(path)
-        fabric.barrier()
-        return folder
-    folder = RunFolder.open(path)
-    stored, stored_shape = folder.read_config()
-    if stored != config:
-        changed = [key for key, value in stored.to_dict().items() if value != config.to_dict()[key]]
-        raise ValueError(
-            f"{path} was started with other settings ({', '.join(changed)}); "
-            "a resumed run keeps those it was started with. Leave them out, or start a new run."
-        )
-    if stored_shape != shape:
-        raise ValueError(
-            f"{path} was trained on items of shape {stored_shape}, the data has {shape}."
-        )
-    return folder
 
 
 def _stream(purpose: str, *numbers: int, device: torch.device | str = "cpu") -> torch.Generator:
@@ -231,42 +270,3 @@ def _row(
         "temperature": "" if temperature is None else temperature,
         "seconds": round(seconds, 3),
     }
-
-
-def _close_epoch(
-    folder: RunFolder,
-    trainee: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    rows: list[Row],
-    epoch: int,
-    step: int,
-) -> None:
-    """The checkpoint holds the metrics too: metrics.csv may lag behind it by a kill."""
-    checkpoint = Checkpoint(
-        epoch=epoch,
-        step=step,
-        trainee=trainee.state_dict(),
-        optimizer=optimizer.state_dict(),
-        rows=rows,
-    )
-    save_checkpoint(folder.checkpoint_file, checkpoint)
-    folder.write_metrics(rows)
-
-
-def _non_finite(
-    folder: RunFolder, config: Config, shape: tuple[int, ...], what: str
-) -> NonFiniteLossError:
-    """Leave the last good model behind, and say so."""
-    advice = "Lower --learning-rate, raise --min-temperature, or look at the data."
-    if not folder.checkpoint_file.is_file():
-        return NonFiniteLossError(
-            f"Training stopped: {what}, in the first epoch; there is no checkpoint yet. {advice}"
-        )
-    checkpoint = load_checkpoint(folder.checkpoint_file, torch.device("cpu"))
-    trainee, _ = build_trainee(config, shape)
-    trainee.load_state_dict(checkpoint["trainee"])
-    folder.write_model(trainee.model)
-    return NonFiniteLossError(
-        f"Training stopped: {what}. The last good checkpoint, after epoch {checkpoint['epoch']}, "
-        f"is kept and written to {folder.model_file}. {advice}"
-    )
