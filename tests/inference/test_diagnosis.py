@@ -36,12 +36,12 @@ def linear(logits: Tensor) -> Any:
     return lambda z: (z * logits).sum(-1) - 3.0
 
 
-def found_with(k: float, effective: float, impossible: float = 0.0) -> Diagnosis:
+def found_with(k: float, effective: float, impossible: float = 0.0, gap: float = 0.5) -> Diagnosis:
     """A diagnosis of a thousand samples with these figures."""
     figure = lambda value: torch.tensor(value, dtype=F64)  # noqa: E731
     return Diagnosis(
         num_samples=1000,
-        elbos=figure(-2.0),
+        elbos=figure(-1.5 - gap if impossible == 0 else -math.inf),
         elbo_errors=figure(0.1),
         bounds=figure(-1.5),
         pareto_k=figure(k),
@@ -131,7 +131,7 @@ def test_weighted_mean_in_pieces() -> None:
         (0.3, 600.0, 0.1, "usable", "trust the fit's marginals to about"),
         (0.6, 300.0, 0.0, "usable", "trust the fit's marginals to about"),
         (math.nan, 200.0, 0.8, "usable", "trust the fit's marginals to about"),
-        (0.67, 300.0, 0.0, "unreliable", "Don't trust the fit: few samples carry the weight"),
+        (0.67, 300.0, 0.0, "unreliable", "Don't trust the fit: the weights have a heavy tail"),
         (-1.0, 6.0, 0.0, "unreliable", "Don't trust the fit: few samples carry the weight"),
         (math.nan, 6.0, 0.0, "unreliable", "Don't trust the fit: few samples carry the weight"),
         (1.2, 300.0, 0.0, "hopeless", "as if they had no mean"),
@@ -143,6 +143,50 @@ def test_readings(k: float, effective: float, impossible: float, reading: str, w
     (row,) = found.rows
     assert row["reading"] == reading
     assert words in found.verdict
+
+
+@pytest.mark.parametrize(
+    ("k", "effective", "gap"),
+    [(0.7, 980.0, 0.04), (0.99, 980.0, 0.01), (1.3, 980.0, 0.04), (0.8, 300.0, 0.04)],
+)
+def test_a_heavy_tail_with_little_of_the_weight_is_no_alarm(
+    k: float, effective: float, gap: float
+) -> None:
+    """Verdict, reading and figures say the same, whatever k-hat is of the little that is left."""
+    found = found_with(k, effective, gap=gap)
+    assert found.rows[0]["reading"] == "usable"
+    text = " ".join(str(found).split())
+    assert "trust the fit's marginals to about 0.05" in text
+    assert f"k-hat {k:.2f}, 1,000 samples are worth {effective:.0f}" in text
+    assert f"the ELBO is {gap:.4f} nats below their bound" in text
+    assert f"Pareto k-hat {k:.2f}, heavy, but with little of the weight" in text
+    for alarm in ("Don't trust", "few samples", "no mean", "without a mean"):
+        assert alarm not in text
+    # where the rest of the weight isn't alike, it is one
+    assert found_with(k, 300.0, gap=0.5).verdict.startswith("Don't trust")
+
+
+def test_weights_of_few_values_have_a_tail_that_means_nothing() -> None:
+    """Of bits that are a little off; k-hat tells of a step between two sizes of weights."""
+    generator = torch.Generator().manual_seed(156)
+    logits = torch.randn(12, generator=generator) * 2
+    off = torch.randn(12, generator=generator) / 4
+    off *= torch.rand(12, generator=generator) < 0.3
+    q, posterior = (hg.Bernoulli(logits=x).to_event(1) for x in (logits, logits + off))
+    found = diagnose(q, posterior.log_prob, budget=1, generator=generator)
+    assert float(found.effective_samples) == pytest.approx(980, abs=1)
+    assert float(found.pareto_k) > 4
+    assert found.rows[0]["reading"] == "usable"
+    assert found.verdict.startswith("As far as its samples see, trust the fit's marginals to about")
+    # and that is so
+    said = float(found.verdict.split("about ")[1].split(":")[0])
+    assert (q.mean - posterior.mean).abs().max() < said < 0.05
+
+
+def test_few_samples_carry_the_weight_only_where_few_do() -> None:
+    for k, effective in [(0.7, 980.0), (0.9, 300.0), (1.3, 300.0), (math.nan, 200.0)]:
+        assert "few samples" not in str(found_with(k, effective))
+    assert "few samples carry the weight" in found_with(0.9, 40.0).verdict
 
 
 def test_right_fit_is_trusted(generator: Generator) -> None:

@@ -11,7 +11,7 @@ from inference.models import bits, boltzmann, seeded
 from torch import Tensor, nn
 
 import hotgrad as hg
-from hotgrad.inference import fit
+from hotgrad.inference import diagnose, fit
 from hotgrad.inference.objective import Objective
 from hotgrad.inference.problem import Problem
 
@@ -187,6 +187,42 @@ class Coins(torch.distributions.Distribution):
         return (z * self.mean.log() + (1 - z) * (1 - self.mean).log()).sum(-1)
 
 
+class MeanlessCoins(Coins):
+    """Coins whose moments nobody has written."""
+
+    mean = torch.distributions.Distribution.mean
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_a_distribution_without_a_mean_is_told_what_it_lacks(named: bool) -> None:
+    odds = nn.Parameter(torch.zeros(2))
+
+    def q() -> Any:
+        coins = MeanlessCoins(odds.sigmoid())
+        return hg.Joint(sure=bits(2), tossed=coins) if named else coins
+
+    def log_joint(z: Any) -> Tensor:
+        return z["tossed"].sum(-1) + z["sure"].sum(-1) if named else z.sum(-1)
+
+    whose = "The distribution of 'tossed'" if named else "q"
+    message = f"{whose} is a MeanlessCoins, which has no `mean`.* Give its class a property `mean`"
+    for ask in (
+        lambda: fit(log_joint, q, parameters=[odds], steps=2),
+        lambda: diagnose(q(), log_joint),
+    ):
+        with pytest.raises(ValueError, match=message):
+            ask()
+
+
+class ScalarCoins(Coins):
+    mean = property(lambda self: self._mean.mean())
+
+
+def test_a_mean_of_another_shape_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"`mean` of q has shape \(\); expected .* \(2,\)"):
+        diagnose(ScalarCoins(torch.full((2,), 0.5)), lambda z: z.sum(-1))
+
+
 def test_a_law_of_ones_own() -> None:
     odds = nn.Parameter(torch.zeros(2))
     scores = torch.tensor([1.0, -2.0])
@@ -259,6 +295,25 @@ def test_steps_and_trace_and_reasons() -> None:
     assert sorted(set(whole.trace.step_sizes), reverse=True) == pytest.approx(
         [0.1, 0.03, 0.009, 0.0027]
     )
+
+
+def test_looking_at_a_fit_runs_nothing_of_the_users() -> None:
+    calls: list[int] = []
+
+    def log_joint(z: Tensor) -> Tensor:
+        calls.append(1)
+        return z.sum(-1)
+
+    result = fit(log_joint, bits(2), steps=20, generator=seeded())
+    called, bound = len(calls), sum(result.trace.bounds) / 20
+    shown = repr(result)
+    assert len(calls) == called
+    assert shown.startswith("Fit(Independent")
+    assert f"bound at the end {bound:.6g}, 20 steps, out of steps)" in shown
+    # once it has been worked out
+    assert f"elbo={result.elbo:.6g}, 20 steps" in repr(result)
+    relaxed = fit(log_joint, bits(2), estimator=hg.GumbelSoftmax(0.5), steps=20)
+    assert "relaxed bound at the end" in repr(relaxed)
 
 
 def test_a_constant_in_the_log_joint_doesnt_matter() -> None:

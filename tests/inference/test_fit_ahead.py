@@ -40,7 +40,7 @@ def test_the_unknown_without_a_gradient_is_named() -> None:
 @pytest.mark.parametrize("estimator", [None, hg.StraightThrough()])
 def test_an_ignored_unknown_is_warned_of(estimator: hg.Estimator | None) -> None:
     q = hg.Joint(used=bits(3), spare=bits(2), other=bits(1))
-    with pytest.warns(UserWarning, match="log_joint ignores 'spare' and 'other'"):
+    with pytest.warns(UserWarning, match="log_joint ignores 'spare', 'other'"):
         result = fit(
             lambda z: linear(z["used"]), q, estimator=estimator, steps=20, generator=seeded()
         )

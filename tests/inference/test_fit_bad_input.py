@@ -9,7 +9,8 @@ from inference.models import DATA, bits, linear, seeded, where_two
 from torch import Tensor, nn
 
 import hotgrad as hg
-from hotgrad.inference import fit
+from hotgrad.inference import diagnose, exact_posterior, fit
+from hotgrad.inference.arviz import as_inference_data
 
 
 def shared(z: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -41,6 +42,7 @@ def shared(z: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
         ),
         (lambda z, x: (linear(z),), {"data": DATA}, "a tuple of 1"),
         ("model", {}, "log_joint must be a function of z, got 'model'"),
+        (None, {}, "log_joint must be a function of z, got None"),
     ],
 )
 def test_wrong_returns(log_joint: Any, options: dict[str, Any], message: str) -> None:
@@ -168,6 +170,58 @@ def test_arguments(options: dict[str, Any], message: str | None) -> None:
         fit(linear, bits(3), generator=seeded(), **options)
 
 
+@pytest.mark.parametrize("bad", [3, "x", torch.zeros(2), dict], ids=repr)
+@pytest.mark.parametrize(
+    ("name", "ask"),
+    [
+        ("generator", lambda bad: fit(linear, bits(3), steps=2, generator=bad)),
+        ("generator", lambda bad: diagnose(bits(3), linear, generator=bad)),
+        ("progress", lambda bad: fit(linear, bits(3), steps=2, progress=bad)),
+        ("log_joint", lambda bad: fit(bad, bits(3), steps=2)),
+        ("log_joint", lambda bad: diagnose(bits(3), bad)),
+        ("log_joint", lambda bad: exact_posterior(bits(3), bad)),
+        ("parameters", lambda bad: fit(linear, bits(3), steps=2, parameters=bad)),
+        ("q", lambda bad: fit(linear, bad, steps=2)),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_other_kinds_of_things(name: str, ask: Any, bad: Any) -> None:
+    """A short message that begins with the argument's name, never an error of torch's."""
+    with pytest.raises(ValueError, match=f"^{name} must be") as raised:
+        ask(bad)
+    assert len(str(raised.value)) < 300
+
+
+@pytest.mark.parametrize("bad", [None, 3, "x", {"z": 3}], ids=repr)
+def test_samples_for_arviz_are_tensors(bad: Any) -> None:
+    with pytest.raises(ValueError, match=r"^samples must be a tensor, or tensors by name"):
+        as_inference_data(bad)
+
+
+@pytest.mark.parametrize("bad", [3, "x", torch.zeros(2)], ids=repr)
+def test_a_fit_is_asked_with_a_generator(bad: Any) -> None:
+    result = fit(linear, bits(3), steps=2, generator=seeded())
+    for ask in (result.sample, result.bound, result.diagnose):
+        with pytest.raises(ValueError, match=r"^generator must be a torch\.Generator or None"):
+            ask(30, generator=bad)
+
+
+def test_messages_of_many_unknowns_are_short() -> None:
+    q = hg.Joint(**{f"unknown_{number}": bits(2) for number in range(60)})
+    for log_joint in (
+        lambda z: z["unknown_0"],
+        lambda z: z["unknown_0"].sum(-1) * torch.nan,
+        lambda z: torch.zeros(len(z["unknown_0"])) - torch.inf,
+    ):
+        with pytest.raises(ValueError, match="log_joint") as raised:
+            fit(log_joint, q, steps=2, generator=seeded())
+        assert len(str(raised.value)) < 600
+    with pytest.warns(UserWarning, match="log_joint ignores .* and 53 more") as warned:
+        result = fit(lambda z: z["unknown_0"].sum(-1), q, steps=1, generator=seeded())
+    assert len(str(warned[0].message)) < 600
+    assert len(repr(result)) < 600
+
+
 def test_an_optimiser_that_is_made_already_is_refused() -> None:
     made = torch.optim.Adam([torch.zeros(3, requires_grad=True)])
     with pytest.raises(ValueError, match="doesn't know the copy of q's logits"):
@@ -193,13 +247,50 @@ def test_data(data: Any, options: dict[str, Any], message: str) -> None:
         fit(shared, bits(3), data=data, generator=seeded(), **options)
 
 
+@pytest.mark.parametrize("data", [{}, {"data": DATA}], ids=["alone", "own rows"])
+def test_parts_left_in_the_batch_are_told_how_to_join_the_event(data: dict[str, Any]) -> None:
+    batch = (len(DATA), 3) if data else (3,)
+    q = hg.Bernoulli(logits=torch.zeros(batch))
+    why = r"if (these are|its last dimensions, \(3,\), are) parts of one z, use q\.to_event\(1\)"
+    with pytest.raises(ValueError, match=why):
+        fit(lambda z, *x: z.sum(-1), q, steps=2, **data)
+    with pytest.raises(ValueError, match=why):
+        diagnose(q, lambda z: z.sum(-1))
+    fit(lambda z, *x: z.sum(-1), q.to_event(1), steps=2, generator=seeded(), **data)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"estimator": hg.StraightThrough()},
+        {"estimator": hg.VIMCO(), "objective": "importance"},
+    ],
+    ids=["score", "pathwise", "importance"],
+)
+def test_a_log_joint_may_change_z_in_place(options: dict[str, Any]) -> None:
+    weights = torch.tensor([1.0, -2.0, 0.5])
+    results = []
+    for log_joint in (
+        lambda z: -((1 - z) * weights).sum(-1).square(),
+        lambda z: -(z.neg_().add_(1) * weights).sum(-1).square(),
+    ):
+        found = fit(log_joint, bits(3), steps=20, generator=seeded(), **options)
+        looked = found.diagnose(generator=seeded())
+        results.append((found.elbo, found.marginals, looked.bounds, looked.weighted_marginals))
+    torch.testing.assert_close(*results, rtol=0, atol=0)
+
+
 def test_user_errors_come_through() -> None:
     with pytest.raises(KeyError, match="missing"):
         fit(lambda z: z["missing"], hg.Joint(a=bits(2)))
 
 
 class Stubborn(hg.Bernoulli):
-    """A law of a user's own that leaves `with_logits` to its parent, which doesn't know it."""
+    """A distribution of a user's own whose `with_logits` makes another."""
+
+    def with_logits(self, logits: Tensor) -> Any:
+        return hg.Bernoulli(logits=logits)
 
 
 def test_a_law_whose_copies_are_of_another_class_is_refused() -> None:

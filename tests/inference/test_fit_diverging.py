@@ -18,13 +18,17 @@ from hotgrad.inference import fit
     [functools.partial(torch.optim.SGD, lr=1e6), functools.partial(torch.optim.Adam, lr=1e4)],
 )
 def test_a_step_size_that_diverges_is_stopped(optimizer: Any) -> None:
-    with pytest.warns(UserWarning, match=r"diverged: by step .* smaller step size"):
+    with pytest.warns(UserWarning, match=r"diverged: by step .* smaller step size") as warned:
         result = fit(boltzmann(6, 0), bits(6), optimizer=optimizer, generator=seeded())
     assert not result.converged
     assert len(result.trace.bounds) == 100
     # the start was the last good state
     assert torch.equal(result.marginals, torch.full((6,), 0.5))
+    assert result.outcome == "diverged"
     assert "The state of step 0 is kept" in result.reason
+    # how to set it in Python is said in the warning, since the command has an option for it
+    assert "functools.partial(torch.optim.Adam, lr=...)" in str(warned[0].message)
+    assert "functools" not in result.reason
 
 
 def test_a_bound_that_falls_is_stopped_and_the_best_state_kept() -> None:

@@ -14,6 +14,7 @@ from torch import Tensor
 from hotgrad.distributions import Joint, as_law
 from hotgrad.estimators.base import label_of
 from hotgrad.inference.problem import Problem, device_of
+from hotgrad.ops import checks
 
 Named = dict[str, Tensor]
 
@@ -79,9 +80,9 @@ def look_ahead(problem: Problem, estimator: Any) -> None:
             said.append(_places(name, dead))
     if said:
         warnings.warn(
-            f"log_joint ignores {' and '.join(said)}: at {count} samples its values stay the same, "
-            "bit for bit, where that is drawn anew. The posterior of an unknown that is ignored is "
-            "its law of largest entropy, and says nothing.",
+            f"log_joint ignores {checks.listed(said)}: at {count} samples its values stay the "
+            "same, bit for bit, where that is drawn anew. The posterior of an unknown that is "
+            "ignored is its law of largest entropy, and says nothing.",
             stacklevel=3,
         )
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from hotgrad.extras import needing
+from hotgrad.ops import checks
 
 if TYPE_CHECKING:
     import arviz
@@ -24,6 +25,7 @@ def as_inference_data(samples: Tensor | Mapping[str, Tensor]) -> "arviz.Inferenc
             returns them. A single tensor is called `z`.
 
     Raises:
+        ValueError: something else.
         ModuleNotFoundError: ArviZ isn't installed.
 
     Example:
@@ -34,6 +36,10 @@ def as_inference_data(samples: Tensor | Mapping[str, Tensor]) -> "arviz.Inferenc
         {'chain': 1, 'draw': 500, 'z_dim_0': 3}
     """
     named = {"z": samples} if isinstance(samples, Tensor) else samples
+    if not isinstance(named, Mapping) or not all(isinstance(z, Tensor) for z in named.values()):
+        raise ValueError(
+            f"samples must be a tensor, or tensors by name, got {checks.shown(samples)}."
+        )
     chains = {
         # NumPy has no bfloat16
         name: z.detach().to("cpu", torch.float64).unsqueeze(0).numpy()

@@ -14,8 +14,19 @@ from torch.optim import Optimizer
 from hotgrad.inference.objective import Objective
 from hotgrad.inference.problem import Problem
 from hotgrad.inference.unknowns import OwnLogits
-from hotgrad.inference.watch import REDUCTION, REDUCTIONS, Trace, Watch
+from hotgrad.inference.watch import (
+    CONVERGED,
+    DIVERGED,
+    LEAST_RISE,
+    OUT_OF_STEPS,
+    REDUCTION,
+    REDUCTIONS,
+    Ending,
+    Trace,
+    Watch,
+)
 from hotgrad.ops import checks
+from hotgrad.progress import Report
 
 LOGITS_STEP, OTHER_STEP = 0.1, 0.005
 FURTHEST = 1e3
@@ -23,6 +34,11 @@ FURTHEST = 1e3
 
 MakeOptimizer = Callable[[list[Tensor]], Optimizer]
 Progress = Callable[[int, int, float], None]
+
+
+def shown_on(report: Report) -> Progress:
+    """Step and smoothed bound on a bar."""
+    return lambda step, steps, bound: report(step, steps, f"{step:,}/{steps:,}  bound {bound:.6g}")
 
 
 class Course:
@@ -49,8 +65,8 @@ class Course:
         watch: Watch,
         generator: torch.Generator | None,
         progress: Progress | None,
-    ) -> tuple[bool, str]:
-        """Whether it converged, and why it stopped."""
+    ) -> Ending:
+        """Takes the steps."""
         batches, window = self._problem.batches(generator), watch.window
         for step in range(1, steps + 1):
             rows = next(batches)
@@ -63,27 +79,29 @@ class Course:
                 if not isinstance(error, checks.NotFiniteError):
                     # raises again, unless what was learned since is to blame
                     self._bound(rows, generator)
-                return False, self._diverged(f"step {step:,} failed. {error}")
+                return self._diverged(f"step {step:,} failed. {error}")
             if progress is not None:
                 progress(step, steps, statistics.fmean(self.trace.bounds[-window:]))
             if step % window and step < steps:
                 continue
             if (astray := self._astray(step)) is not None:
                 self.restore()
-                return False, self._diverged(astray)
+                return self._diverged(astray)
             if step % window:
                 break
             verdict = watch.judge(self.trace.bounds[-window:])
             if verdict == "converged":
-                return True, (
+                return Ending(
+                    CONVERGED,
                     f"converged after {step:,} steps: averaged over {window} steps, the bound no "
-                    f"longer rises by {watch.tolerance:g} of its latest rise and more than its "
-                    f"noise, at the {REDUCTIONS + 1}th step size, {self._step_size:.2g}"
+                    f"longer rises by {watch.tolerance:g} of its latest rise, more than its noise "
+                    f"and {LEAST_RISE:g} nats, at the {REDUCTIONS + 1}th step size, "
+                    f"{self._step_size:.2g}",
                 )
             if verdict == "fell":
                 self.restore()
                 biased = not getattr(self._bound.estimator, "unbiased", True)
-                return False, self._diverged(
+                return self._diverged(
                     f"the bound fell from {watch.start.mean:.6g} at the start to "
                     f"{statistics.fmean(self.trace.bounds[-window:]):.6g} at step {step:,}"
                     + (", which a biased estimator may do at any step size." if biased else ".")
@@ -94,10 +112,11 @@ class Course:
                 for group in self._optimizer.param_groups:
                     group["lr"] *= REDUCTION
         if watch.tolerance is None:
-            return False, f"took all {steps:,} steps, as tolerance=None asks for"
-        return False, (
+            return Ending(OUT_OF_STEPS, f"took all {steps:,} steps, as tolerance=None asks for")
+        return Ending(
+            OUT_OF_STEPS,
             f"took all {steps:,} steps before the bound had stopped rising at all step sizes; more "
-            "steps may raise it further"
+            "steps may raise it further",
         )
 
     def restore(self) -> None:
@@ -143,15 +162,16 @@ class Course:
     def _snapshot(self) -> dict[str, Tensor]:
         return {name: t.detach().clone() for name, t in self._problem.state().items()}
 
-    def _diverged(self, why: str) -> str:
-        """Warns; what to tell of it."""
+    def _diverged(self, why: str) -> Ending:
+        """Warns."""
         reason = (
             f"diverged: {why} The state of step {self._good_step:,} is kept. If the model is right "
-            f"there, try a smaller step size than {self._step_size:.2g}: "
-            f"optimizer=functools.partial(torch.optim.Adam, lr=...)"
+            f"there, try a smaller step size than {self._step_size:.2g}"
         )
-        warnings.warn(reason, stacklevel=4)
-        return reason
+        # the command line has an option for it
+        how = "optimizer=functools.partial(torch.optim.Adam, lr=...)"
+        warnings.warn(f"{reason}: {how}", stacklevel=4)
+        return Ending(DIVERGED, reason)
 
 
 def _make_optimizer(problem: Problem, estimator: Any, make: MakeOptimizer | None) -> Optimizer:
@@ -174,7 +194,7 @@ def _make_optimizer(problem: Problem, estimator: Any, make: MakeOptimizer | None
     if not isinstance(optimizer, Optimizer):
         raise ValueError(
             "optimizer must be a function from parameters to a torch optimiser, such as "
-            f"functools.partial(torch.optim.Adam, lr=0.05); got {make!r}. (An optimiser that is "
+            f"functools.partial(torch.optim.Adam, lr=0.05); got {checks.shown(make)}. (One that is "
             "made already doesn't know the copy of q's logits that is learned.)"
         )
     return optimizer

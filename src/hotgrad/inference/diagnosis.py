@@ -95,8 +95,8 @@ def diagnose(
         generator: the source of randomness; torch's global one by default.
 
     Raises:
-        ValueError: fewer samples; log_joint returns another shape, NaN or inf, or -inf at every
-            state of a row.
+        ValueError: fewer samples; log_joint isn't a function, or returns another shape, NaN or inf,
+            or -inf at every state of a row; the distribution has no mean.
         ModuleNotFoundError: ArviZ isn't installed.
 
     Example:
@@ -112,7 +112,9 @@ def diagnose(
     Reference: Yes, but Did It Work?: Evaluating Variational Inference (Yao, Vehtari, Simpson,
     Gelman, 2018), https://arxiv.org/abs/1802.02538
     """
-    checks.check_count(num_samples, "num_samples", minimum=FEWEST)
+    num_samples = checks.check_count(num_samples, "num_samples", minimum=FEWEST)
+    checks.check_function(log_joint, "log_joint")
+    checks.check_generator(generator)
     weighed = weigh(law, log_joint, num_samples, generator)
     log_weights = weighed.log_weights
     zero = log_weights == -torch.inf

@@ -11,6 +11,7 @@ from torch import Tensor
 from hotgrad.audit.table import counted, percent, significant
 from hotgrad.inference.exact import ExactPosterior
 from hotgrad.inference.findings import Findings
+from hotgrad.inference.weights import NO_MEAN
 
 WIDTH = 88
 FAR = 0.1
@@ -73,9 +74,10 @@ def _by_weighted_samples(found: Findings, row: tuple[int, ...]) -> str:
     if row:
         why = f"worst row {_shown(row)}: {why}"
     if worst.difference <= worst.error:
-        # Pinsker's bound, by the Rényi divergence that the effective samples estimate
+        # Pinsker's bound, by the Rényi divergence that the effective samples estimate, or by KL
         share = float(found.effective_samples[row]) / found.num_samples
-        apart = min(worst.error, math.sqrt(max(-math.log(share), 0.0) / 2))
+        nats = min(-math.log(share), float(found.gaps[row]))
+        apart = min(worst.error, math.sqrt(max(nats, 0.0) / 2))
         if apart < ALIKE:
             return (
                 "As far as its samples see, the fit is right: their weights are all alike, as "
@@ -85,9 +87,11 @@ def _by_weighted_samples(found: Findings, row: tuple[int, ...]) -> str:
             f"As far as its samples see, trust the fit's marginals to about {significant(apart)}: "
             f"weighting the samples moves none by more than chance ({why})."
         )
+    heavy = float(found.pareto_k[row]) >= found.reliable_k
+    reliable = "" if heavy else ", which is reliable as far as they see,"
     moved = (
-        f"weighting its samples, which is reliable as far as they see, moves {worst.place} from "
-        f"{worst.fitted:.3g} to {worst.reference:.3g} ({why})"
+        f"weighting its samples{reliable} moves {worst.place} from {worst.fitted:.3g} to "
+        f"{worst.reference:.3g} ({why})"
     )
     if worst.difference > FAR:
         return f"Don't trust the fit's own marginals but the `weighted_marginals`: {moved}."
@@ -103,13 +107,21 @@ def _why_not(found: Findings, row: tuple[int, ...]) -> str:
     why = _fit_of_tail(found, row)
     if int(found.readings[row]) == 3:
         return f"the weights behave as if they had no mean, which no sample size repairs ({why})"
-    return f"few samples carry the weight, so that weighting them is biased, too ({why})"
+    if bool(found.few[row]):
+        return f"few samples carry the weight, so that weighting them is biased, too ({why})"
+    return (
+        f"the weights have a heavy tail, so that weighting the samples may be biased, too ({why})"
+    )
 
 
 def _fit_of_tail(found: Findings, row: tuple[int, ...]) -> str:
     k, effective = float(found.pareto_k[row]), float(found.effective_samples[row])
     begin = f"k-hat {k:.2f}, " if math.isfinite(k) else ""
-    return f"{begin}{found.num_samples:,} samples are worth {significant(effective)}"
+    gap = float(found.gaps[row])
+    below = (
+        f", the ELBO is {significant(gap)} nats below their bound" if ALIKE < gap < math.inf else ""
+    )
+    return f"{begin}{found.num_samples:,} samples are worth {significant(effective)}{below}"
 
 
 def _figures(found: Findings) -> Iterator[tuple[str, str]]:
@@ -138,8 +150,9 @@ def _tails(found: Findings) -> str:
     kinds = {
         f"good (below {good:.2g})": k < good,
         f"usable (to {limit:.2g})": (k >= good) & (k < limit),
-        "too heavy (to 1)": (k >= limit) & (k <= 1),
-        "as if without a mean (above 1)": k > 1,
+        "heavy, but with little of the weight": (k >= limit) & found.close,
+        "heavy (to 1)": (k >= limit) & (k <= NO_MEAN) & ~found.close,
+        "as if without a mean (above 1)": (k > NO_MEAN) & ~found.close,
         "without a tail, the largest weights being tied": k.isnan(),
     }
     if k.ndim == 0:

@@ -19,10 +19,11 @@ from hotgrad.inference.marginals import (
     furthest,
     joined_rows,
     joined_worst,
+    mean_of,
 )
 from hotgrad.inference.states import States
 from hotgrad.inference.weights import LogJoint, rows_at_once, scored
-from hotgrad.ops import checks, like_event
+from hotgrad.ops import checks, like_event, widened
 
 BUDGET = 2**16
 """The most states that are summed over unless told otherwise."""
@@ -81,7 +82,8 @@ def exact_posterior(law: Any, log_joint: LogJoint, *, budget: int = BUDGET) -> E
 
     Raises:
         TooManyStatesError: more states than the budget.
-        ValueError: log_joint returns another shape, NaN or inf, or -inf at every state of a row.
+        ValueError: log_joint isn't a function, or returns another shape, NaN or inf, or -inf at
+            every state of a row; the distribution has no mean.
         NotImplementedError: the law can't list its states.
 
     Example:
@@ -92,12 +94,13 @@ def exact_posterior(law: Any, log_joint: LogJoint, *, budget: int = BUDGET) -> E
         >>> exact.marginals, round(exact.log_evidence.exp().item(), 4)
         (tensor([0.7143, 0.7143]), 0.7)
     """
-    checks.check_count(budget, "budget")
+    budget = checks.check_count(budget, "budget")
+    checks.check_function(log_joint, "log_joint")
     flat = as_law(law)
     states = States(flat, budget)
     named: Callable[[Tensor], Any] = getattr(flat, "unpack", lambda z: z)
     with torch.no_grad():
-        mean, mode = flat.mean, flat.mode
+        mean, mode = mean_of(flat), flat.mode
         moment = WeightedMean(flat.batch_shape, flat.event_shape, mean.device)
         energy = WeightedMean(flat.batch_shape, torch.Size(), mean.device)
         cross = torch.zeros(flat.batch_shape, dtype=torch.float64, device=mean.device)
@@ -105,7 +108,7 @@ def exact_posterior(law: Any, log_joint: LogJoint, *, budget: int = BUDGET) -> E
         for start in range(0, states.count, most):
             z = states.between(start, min(start + most, states.count))
             z = z.expand(z.shape[:1] + flat.batch_shape + flat.event_shape)
-            log_q = flat.log_prob(z)
+            log_q = flat.log_prob(widened(z))
             masked = log_q == -torch.inf
             # the model may have no value where z can't be
             z = torch.where(like_event(masked, z), mode, z)

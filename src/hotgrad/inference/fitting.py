@@ -8,7 +8,7 @@ from torch import Tensor
 
 from hotgrad.estimators import VIMCO, Estimator, ScoreFunction
 from hotgrad.inference.ahead import look_ahead
-from hotgrad.inference.course import Course, MakeOptimizer, Progress
+from hotgrad.inference.course import Course, MakeOptimizer, Progress, shown_on
 from hotgrad.inference.model import LogJointFunction
 from hotgrad.inference.objective import Objective
 from hotgrad.inference.problem import Problem
@@ -16,6 +16,7 @@ from hotgrad.inference.result import Fit
 from hotgrad.inference.rows import Data
 from hotgrad.inference.watch import Watch
 from hotgrad.ops import checks
+from hotgrad.progress import told
 
 
 def fit(
@@ -32,7 +33,7 @@ def fit(
     parameters: Iterable[Tensor] = (),
     tolerance: float | None = 1e-4,
     generator: torch.Generator | None = None,
-    progress: Progress | None = None,
+    progress: Progress | bool | None = None,
 ) -> Fit:
     r"""Infers discrete unknowns: fits q to the posterior p(z | x) of a model, by its log joint.
 
@@ -63,7 +64,8 @@ def fit(
 
     **Stopping.** The bound is averaged over windows of a fiftieth of `steps`, 50 at least. A window
     rises if it is above the best one by more than `tolerance` of the bound's rise in the latter
-    half of the steps, and by more than their noise. When five windows in a row haven't risen, the
+    half of the steps, by more than their noise, and by more than 0.001 nats, since without noise a
+    bound rises for ever, by less and less. When five windows in a row haven't risen, the
     step size is reduced to 0.3 of what it was, then whenever two haven't; in place of the fourth
     reduction, the fit has converged. Where noise hides a slow rise, allow more steps. A bound that
     turns NaN or falls below where it began, logits that fly off, and an error in q or `log_joint`
@@ -93,9 +95,11 @@ def fit(
         data: a tensor, or a tuple or a dict of tensors whose first dimension is the row.
         batch_size: rows in a step, drawn anew in every pass; all by default.
         parameters: what plain functions learn; modules are found.
-        tolerance: of the relative rise; None takes all the steps, at one step size.
+        tolerance: the least rise of a window, as a share; None takes all the steps, at one step
+            size.
         generator: the source of randomness; torch's global one by default.
-        progress: called after each step with (step, steps, smoothed bound).
+        progress: True shows how far it is, on the error stream; a function is called after each
+            step with (step, steps, smoothed bound).
 
     Returns:
         A `Fit`.
@@ -119,9 +123,14 @@ def fit(
     Stochastic Optimization for Variational Inference (Dhaka et al., 2020),
     https://arxiv.org/abs/2009.00666
     """
-    checks.check_count(steps, "steps")
+    steps = checks.check_count(steps, "steps")
+    checks.check_generator(generator)
     estimator = ScoreFunction() if estimator is None else estimator
-    with torch.inference_mode(False), torch.enable_grad():
+    with (
+        told(progress, "(step, steps, bound)", "fitting", "infer", shown_on) as listener,
+        torch.inference_mode(False),
+        torch.enable_grad(),
+    ):
         problem = Problem(log_joint, q, data, batch_size, parameters)
         bound = Objective(problem, objective, estimator, num_samples)
         course = Course(problem, bound, optimizer)
@@ -129,5 +138,5 @@ def fit(
         watch = Watch(steps, tolerance, bound.at_start())
         # batch normalisation, for one, keeps count of all that it has seen
         course.restore()
-        converged, reason = course.run(steps, watch, generator, progress)
-    return Fit(problem, bound.label, course.trace, converged, reason)
+        ending = course.run(steps, watch, generator, listener)
+    return Fit(problem, bound.label, course.trace, ending)

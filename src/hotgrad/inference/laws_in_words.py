@@ -1,4 +1,4 @@
-"""A law's kind as plain values, as a file holds it, and the law that they describe."""
+"""The kind of a distribution as plain values, as a file holds it; and back again."""
 
 from typing import Any
 
@@ -12,6 +12,7 @@ from hotgrad.distributions import (
     OneHotCategorical,
     PlackettLuceSubset,
 )
+from hotgrad.ops import checks
 
 _PLAIN: dict[str, type[Any]] = {"Bernoulli": Bernoulli, "OneHotCategorical": OneHotCategorical}
 _SUBSETS: dict[str, type[Any]] = {"KSubset": KSubset, "PlackettLuceSubset": PlackettLuceSubset}
@@ -44,16 +45,41 @@ def rebuild(description: dict[str, Any], logits: dict[str, Tensor]) -> Any:
     Raises:
         KeyError, TypeError, ValueError: no description of a law, or logits that don't fit it.
     """
-    name = description["law"]
-    if name == "Joint":
-        parts: dict[str, Any] = description["parts"]
-        return Joint(**{part: rebuild(parts[part], {"": logits[part]}) for part in parts})
-    if name not in ("Independent", *_PLAIN, *_SUBSETS):
-        raise ValueError(f"unknown law {name!r}")
-    checked = description["checked"]
-    if name == "Independent":
-        inside = rebuild(description["inside"], logits)
-        return Independent(inside, description["dims"], validate_args=checked)
+    if checked_kind(description, "law", dict)["law"] == "Joint":
+        parts: dict[str, Any] = checked_kind(description["parts"], "parts", dict)
+        return Joint(**{name: _rebuild_part(parts[name], logits[name]) for name in parts})
+    return _rebuild_part(description, logits[""])
+
+
+def _rebuild_part(description: dict[str, Any], logits: Tensor) -> Any:
+    checked = checked_kind(description["checked"], "checked", bool)
+    if description["law"] != "Independent":
+        return _rebuild_inside(description, logits, checked)
+    inside = description["inside"]
+    dims = checked_kind(description["dims"], "dims", int)
+    law = _rebuild_inside(inside, logits, checked_kind(inside["checked"], "checked", bool))
+    if not 0 <= dims <= len(law.batch_shape):
+        raise ValueError(f"dims is {checks.shown(dims)}, of a batch {tuple(law.batch_shape)}")
+    return Independent(law, dims, validate_args=checked)
+
+
+def _rebuild_inside(description: dict[str, Any], logits: Tensor, checked: bool) -> Any:
+    name = checked_kind(description["law"], "law", str)
     if name in _PLAIN:
-        return _PLAIN[name](logits=logits[""], validate_args=checked)
-    return _SUBSETS[name](logits[""], description["k"], validate_args=checked)
+        return _PLAIN[name](logits=logits, validate_args=checked)
+    if name in _SUBSETS:
+        k = checked_kind(description["k"], "k", int)
+        return _SUBSETS[name](logits, k, validate_args=checked)
+    raise ValueError(f"unknown distribution {checks.shown(name)}")
+
+
+def checked_kind(value: Any, name: str, *kinds: type) -> Any:
+    """A value that a file holds, if it is of one of the kinds; True and False are no numbers.
+
+    Raises:
+        ValueError: it isn't.
+    """
+    if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+        expected = " or ".join(kind.__name__ for kind in kinds)
+        raise ValueError(f"{name} is {checks.shown(value)}, no {expected}")
+    return value

@@ -12,13 +12,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from hotgrad.files import as_path
 from hotgrad.inference.laws_in_words import describe, rebuild
 from hotgrad.inference.model import LogJointFunction
-from hotgrad.inference.problem import Problem
+from hotgrad.inference.problem import Problem, checked_parameters
 from hotgrad.inference.result import Fit
 from hotgrad.inference.rows import Data
 from hotgrad.inference.store import NotGiven, Stored, read, reading
 from hotgrad.inference.unknowns import Made, OwnLogits
+from hotgrad.ops import checks
 
 
 def load(
@@ -63,9 +65,9 @@ def load(
         >>> again.elbo == result.elbo, torch.equal(again.marginals, result.marginals)
         (True, True)
     """
-    path = Path(path)
+    path = as_path(path)
     stored = read(path)
-    given = [parameters] if isinstance(parameters, Tensor) else list(parameters)
+    given = checked_parameters(parameters)
     if stored.rows is not None and data is None and log_joint is not None:
         raise ValueError(
             f"The fit in {path} had data of {stored.rows:,} rows, which log_joint is called with. "
@@ -88,7 +90,7 @@ def load(
     with torch.no_grad():
         for name, tensor in state.items():
             tensor.copy_(stored.state[name])
-    return Fit(problem, stored.label, stored.trace, stored.converged, stored.reason, stored.elbo)
+    return Fit(problem, stored.label, stored.trace, stored.ending, stored.elbo)
 
 
 def _unknowns(path: Path, stored: Stored, q: Any) -> Any:
@@ -123,9 +125,13 @@ def _check_law(path: Path, stored: Stored, law: Any) -> None:
     if given != stored.law or (given is None and type(law).__name__ != stored.maker):
         other = "Leave out q to have it rebuilt, or give" if stored.law else "Give"
         raise ValueError(
-            f"The fit in {path} has q of the kind {stored.law or stored.maker}; q is "
-            f"{given or type(law).__name__}. {other} the same kind."
+            f"The fit in {path} has q of the kind {_told(stored.law, stored.maker)}; q is "
+            f"{_told(given, type(law).__name__)}. {other} the same kind."
         )
+
+
+def _told(description: dict[str, Any] | None, maker: str) -> str:
+    return maker if description is None else checks.shown(description)
 
 
 def _check_state(path: Path, expected: dict[str, Tensor], found: dict[str, Tensor]) -> None:

@@ -6,11 +6,39 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.distributions import Distribution
 
 from hotgrad.ops import like_event
 
 Marginals = Tensor | dict[str, Tensor]
 """`(*batch, *event)`; by name for a `Joint`."""
+
+
+def mean_of(q: Any) -> Tensor:
+    """The mean of a distribution, which is what marginals are, `(*batch, *event)`.
+
+    Raises:
+        ValueError: it has none, or one of another shape.
+    """
+    expected = q.batch_shape + q.event_shape
+    try:
+        mean: Tensor = q.mean
+    except NotImplementedError as error:
+        parts = getattr(q, "laws", {"": q}).items()
+        kinds = {name: type(getattr(part, "law", part)) for name, part in parts}
+        lacking = next((n for n, kind in kinds.items() if kind.mean is Distribution.mean), "")
+        kind = kinds.get(lacking, type(q)).__name__
+        raise ValueError(
+            f"{f'The distribution of {lacking!r}' if lacking else 'q'} is a {kind}, which has no "
+            "`mean`, from which the marginals come. Give its class a property `mean` of shape "
+            "(*batch, *event)."
+        ) from error
+    if mean.shape != expected:
+        raise ValueError(
+            f"The `mean` of q has shape {tuple(mean.shape)}; expected its batch and event, "
+            f"{tuple(expected)}."
+        )
+    return mean
 
 
 class WeightedMean:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from hotgrad.estimators.entry import own_copy, to_event_advice
 from hotgrad.inference.rows import Data
 from hotgrad.ops import checks
 
@@ -38,8 +39,7 @@ class Model:
     """
 
     def __init__(self, log_joint: LogJointFunction) -> None:
-        if isinstance(log_joint, type) or not callable(log_joint):
-            raise ValueError(f"log_joint must be a function of z, got {log_joint!r}.")
+        checks.check_function(log_joint, "log_joint")
         self.function = log_joint
 
     def __call__(
@@ -70,7 +70,8 @@ class Model:
         self, z: Any, law: Any, batch: Batch | None, in_parts: bool
     ) -> tuple[Tensor, Tensor | float]:
         """The part that is there once, and the part that is summed over the items."""
-        returned = self.function(z) if batch is None else self.function(z, batch.x)
+        given = own_copy(z)
+        returned = self.function(given) if batch is None else self.function(given, batch.x)
         shape = (len(next(iter(z.values())) if isinstance(z, Mapping) else z), *law.batch_shape)
         if isinstance(returned, tuple):
             if len(returned) != 2:
@@ -121,8 +122,10 @@ def _check_finite(values: Tensor, z: Any, allow_impossible: bool) -> None:
 def _checked(values: Any, shape: tuple[int, ...], what: str, further: str = "") -> Tensor:
     if not isinstance(values, Tensor) or values.shape != shape:
         came = tuple(values.shape) if isinstance(values, Tensor) else type(values).__name__
+        seen = values.shape if isinstance(values, Tensor) and not further else ()
+        advice = to_event_advice(seen, shape)
         raise ValueError(
-            f"{what} must have shape {shape}, (num_samples, *batch{further}); got {came}."
+            f"{what} must have shape {shape}, (num_samples, *batch{further}); got {came}.{advice}"
         )
     if not values.is_floating_point():
         raise ValueError(
@@ -144,7 +147,8 @@ def _describe(values: Tensor, bad: Tensor, z: Any) -> str:
 def _shown(z: Any, where: tuple[int, ...]) -> str:
     """One sample, in full if it is short."""
     if isinstance(z, Mapping):
-        return "{" + ", ".join(f"{name}: {_shown(part, where)}" for name, part in z.items()) + "}"
+        parts = (f"{name}: {_shown(part, where)}" for name, part in z.items())
+        return "{" + checks.listed(parts) + "}"
     one: Tensor = z[where].detach()
     if one.numel() <= 32:
         exact = bool(((one == 0) | (one == 1)).all())

@@ -41,7 +41,7 @@ class Objective:
 
     def __init__(self, problem: Problem, name: str, estimator: Any, num_samples: int) -> None:
         checks.check_choice("objective", name, OBJECTIVES)
-        checks.check_count(num_samples, "num_samples")
+        num_samples = checks.check_count(num_samples, "num_samples")
         if name == "elbo" and isinstance(estimator, VIMCO):
             raise ValueError(
                 'VIMCO is for the bound of several samples: use objective="importance", or another '

@@ -10,9 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from hotgrad.distributions import as_law
+from hotgrad.inference.marginals import mean_of
 from hotgrad.inference.model import Batch, LogJointFunction, Model
 from hotgrad.inference.rows import Data, Rows, size_of
 from hotgrad.inference.unknowns import tensors_of, unknowns_of
+from hotgrad.ops import checks
 
 BLOCK = 1024
 """The most rows with unknowns of their own that are looked at together, unless told otherwise."""
@@ -51,7 +53,7 @@ class Problem:
         self.model = Model(log_joint)
         self.rows = None if data is None else Rows(data, batch_size)
         self.unknowns = unknowns_of(q, self.rows)
-        self.parameters = _checked_parameters(parameters)
+        self.parameters = checked_parameters(parameters)
         self._own: bool | None = None
 
     def at(self, rows: Tensor | slice) -> tuple[Any, list[Batch]]:
@@ -133,11 +135,17 @@ class Problem:
 
 def device_of(law: Any) -> torch.device:
     """Where a law's unknowns are; one of a user's own need not have logits."""
-    device: torch.device = as_law(law).mean.device
-    return device
+    return mean_of(as_law(law)).device
 
 
-def _checked_parameters(parameters: Iterable[Tensor]) -> list[Tensor]:
+def checked_parameters(parameters: Iterable[Tensor]) -> list[Tensor]:
+    """What plain functions learn, as a list.
+
+    Raises:
+        ValueError: something that can't be learned.
+    """
+    if not isinstance(parameters, Iterable):
+        raise ValueError(f"parameters must be a list of tensors, got {checks.shown(parameters)}.")
     found = [parameters] if isinstance(parameters, Tensor) else list(parameters)
     for number, parameter in enumerate(found):
         if (

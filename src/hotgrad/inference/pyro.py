@@ -14,6 +14,7 @@ from torch.distributions import Distribution
 from hotgrad.distributions import Joint, PlackettLuceSubset, as_law
 from hotgrad.estimators import entry
 from hotgrad.estimators.base import label_of
+from hotgrad.ops import checks
 
 try:
     from pyro.distributions import TorchDistribution
@@ -90,8 +91,8 @@ def as_pyro(q: Distribution, estimator: Any = None) -> "PyroLaw":
     """
     if isinstance(q, Joint):
         raise ValueError(
-            f"q is a Joint of {', '.join(q.laws)}, and a Pyro site holds one tensor. Give each a "
-            "site of its own: pyro.sample(name, as_pyro(law)) for the items of q.laws."
+            f"q is a Joint of {checks.listed(q.laws)}, and a Pyro site holds one tensor. Give each "
+            "a site of its own: pyro.sample(name, as_pyro(law)) for the items of q.laws."
         )
     law = as_law(q)
     if estimator is not None:

@@ -13,6 +13,7 @@ from torch import Tensor
 from hotgrad.distributions import as_law
 from hotgrad.estimators.vimco import log_mean
 from hotgrad.extras import needing
+from hotgrad.files import file_to_write
 from hotgrad.inference.diagnosis import Diagnosis, diagnose_blocks
 from hotgrad.inference.exact import exact_posterior
 from hotgrad.inference.marginals import joined_rows
@@ -20,7 +21,7 @@ from hotgrad.inference.parts import Unknown, unknowns_of
 from hotgrad.inference.problem import Block, Problem, device_of
 from hotgrad.inference.states import TooManyStatesError
 from hotgrad.inference.store import save
-from hotgrad.inference.watch import Trace
+from hotgrad.inference.watch import CONVERGED, Ending, Trace
 from hotgrad.inference.weights import drawn
 from hotgrad.ops import checks
 
@@ -44,8 +45,7 @@ class Fit:
         problem: Problem,
         label: str,
         trace: Trace,
-        converged: bool,
-        reason: str,
+        ending: Ending,
         elbo: float | None = None,
     ) -> None:
         self._problem = problem
@@ -53,11 +53,14 @@ class Fit:
         """The objective, the estimator and its samples."""
         self.trace = trace
         """`steps`, `bounds` and `step_sizes`, an entry a step."""
-        self.converged = converged
-        """Whether the bound stopped rising, rather than the steps ran out or a step failed."""
-        self.reason = reason
-        """Why it stopped."""
+        self.outcome, self.reason = ending
+        """"converged", "diverged" or "out of steps"; and why it stopped, in words."""
         self._elbo = elbo
+
+    @property
+    def converged(self) -> bool:
+        """Whether the bound stopped rising, rather than the steps ran out or a step failed."""
+        return self.outcome == CONVERGED
 
     @property
     def posterior(self) -> Any:
@@ -89,7 +92,8 @@ class Fit:
 
     def sample(self, num_samples: int = 1, *, generator: torch.Generator | None = None) -> Samples:
         """Samples of the posterior `(num_samples, *batch, *event)`, by name for a `Joint`."""
-        checks.check_count(num_samples, "num_samples")
+        num_samples = checks.check_count(num_samples, "num_samples")
+        checks.check_generator(generator)
         return self._gathered(lambda law: law.sample((num_samples,), generator=generator), 1)
 
     def bound(self, num_samples: int = 1000, *, generator: torch.Generator | None = None) -> float:
@@ -109,7 +113,8 @@ class Fit:
         Reference: Importance Weighted Autoencoders (Burda, Grosse, Salakhutdinov, 2015), Section 3,
         https://arxiv.org/abs/1509.00519
         """
-        checks.check_count(num_samples, "num_samples")
+        num_samples = checks.check_count(num_samples, "num_samples")
+        checks.check_generator(generator)
         total = 0.0
         with self._problem.looking_back():
             for block in self._problem.blocks():
@@ -155,7 +160,8 @@ class Fit:
         """
         with needing("infer", "plot"):
             from hotgrad.inference.picture import draw
-        draw(self, path, title=title)
+        checks.check_text(title, "title")
+        draw(self, file_to_write(path, ".png"), title=title)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes what was learned and how it came about, for `load`; as a safetensors file.
@@ -172,9 +178,8 @@ class Fit:
             self._problem,
             self.trace,
             self.elbo,
-            label=self.label,
-            converged=self.converged,
-            reason=self.reason,
+            self.label,
+            Ending(self.outcome, self.reason),
         )
 
     def _estimate_elbo(self) -> float:
@@ -195,11 +200,12 @@ class Fit:
         return joined_rows(found, dim)
 
     def __repr__(self) -> str:
-        state = "converged" if self.converged else "not converged"
-        return (
-            f"Fit({self.posterior!r}, elbo={self.elbo:.6g}, {len(self.trace.bounds):,} steps, "
-            f"{state})"
-        )
+        # only what is known already: to work the ELBO out would run the user's model
+        steps = f"{len(self.trace.bounds):,} steps, {self.outcome}"
+        if self._elbo is not None:
+            return f"Fit({self.posterior!r}, elbo={self._elbo:.6g}, {steps})"
+        what = "relaxed bound" if self.trace.relaxed else "bound"
+        return f"Fit({self.posterior!r}, {what} at the end {self.trace.latest:.6g}, {steps})"
 
 
 def _elbo_of(block: Block) -> Tensor:

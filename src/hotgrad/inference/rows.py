@@ -26,7 +26,7 @@ class Rows:
         self.data = data
         lengths = {name: _length(name, part) for name, part in _named(data).items()}
         if len(set(lengths.values())) != 1:
-            listed = ", ".join(f"{name} has {length}" for name, length in lengths.items())
+            listed = checks.listed(f"{name} has {length}" for name, length in lengths.items())
             raise ValueError(
                 f"All parts of the data must have the same length, their first dimension; {listed}."
             )
@@ -34,7 +34,7 @@ class Rows:
         if self.count == 0:
             raise ValueError("The data have no items.")
         if batch_size is not None:
-            checks.check_count(batch_size, "batch_size")
+            batch_size = checks.check_count(batch_size, "batch_size")
             if batch_size > self.count:
                 raise ValueError(
                     f"batch_size must be at most the {self.count} items of the data, got "

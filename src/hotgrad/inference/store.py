@@ -1,4 +1,4 @@
-"""A fit as one safetensors file: what was learned, how it came about, and the law's kind in words.
+"""A fit as one safetensors file: what was learned, how it came about, and q's kind in words.
 
 Nothing in it is run when it is read. What it doesn't hold is code and data: the model, and a q that
 is a module.
@@ -17,15 +17,17 @@ from torch import Tensor
 
 from hotgrad import __version__
 from hotgrad.extras import needing
-from hotgrad.files import check_folder, written_whole
-from hotgrad.inference.laws_in_words import describe
+from hotgrad.files import file_to_write
+from hotgrad.inference.laws_in_words import checked_kind, describe
 from hotgrad.inference.problem import Problem
 from hotgrad.inference.unknowns import OwnLogits
-from hotgrad.inference.watch import Trace
+from hotgrad.inference.watch import OUTCOMES, Ending, Trace
+from hotgrad.ops import checks
 
-FORMAT = 1
+FORMAT = 2
 """Of the file; a file of a greater number is of a later library."""
-KEY = "hotgrad.fit"
+LONGEST = 200
+"""Letters of what is told about a damaged file, which may say anything."""
 BOUNDS, STEP_SIZES, ELBO = "trace.bounds", "trace.step_sizes", "elbo"
 
 
@@ -38,8 +40,7 @@ class Stored:
         trace: of the fit.
         elbo: at the end.
         label: objective, estimator and samples.
-        converged: whether it did.
-        reason: why it stopped.
+        ending: how it ended.
         law: q's kind, as `describe` says it; None of a q that can't be rebuilt.
         maker: the kind of q in such a case.
         rows: how many the data had; None without data.
@@ -49,8 +50,7 @@ class Stored:
     trace: Trace
     elbo: float
     label: str
-    converged: bool
-    reason: str
+    ending: Ending
     law: dict[str, Any] | None
     maker: str
     rows: int | None
@@ -80,28 +80,24 @@ def save(
     problem: Problem,
     trace: Trace,
     elbo: float,
-    *,
     label: str,
-    converged: bool,
-    reason: str,
+    ending: Ending,
 ) -> None:
     """Writes the file, whole or not at all.
 
     Raises:
-        ValueError: the folder doesn't exist.
+        ValueError: the folder doesn't exist, or the name announces another kind of file.
         ModuleNotFoundError: safetensors isn't installed.
     """
     with needing("infer", "saving and loading a fit"):
-        from safetensors.torch import save_file
-    path = Path(path)
-    check_folder(path)
+        from hotgrad.tensor_files import write_tensors
+    path = file_to_write(path, ".safetensors")
     model, unknowns, rows = problem.model.function, problem.unknowns, problem.rows
     described = {
         "format": FORMAT,
         "library": __version__,
         "label": label,
-        "converged": converged,
-        "reason": reason,
+        **ending._asdict(),
         "relaxed": trace.relaxed,
         "law": describe(unknowns.posterior) if isinstance(unknowns, OwnLogits) else None,
         "maker": type(unknowns.posterior).__name__,
@@ -114,10 +110,7 @@ def save(
         STEP_SIZES: torch.tensor(trace.step_sizes, dtype=torch.float64),
         ELBO: torch.tensor(elbo, dtype=torch.float64),
     }
-    # copies, since tensors that share memory are refused
-    whole = {name: t.detach().to("cpu", copy=True).contiguous() for name, t in tensors.items()}
-    with written_whole(path) as draft:
-        save_file(whole, draft, metadata={KEY: json.dumps(described)})
+    write_tensors(path, tensors, json.dumps(described))
 
 
 def read(path: Path) -> Stored:
@@ -127,28 +120,19 @@ def read(path: Path) -> Stored:
         ValueError: no file, a damaged one, another one, or one of a later library.
         ModuleNotFoundError: safetensors isn't installed.
     """
-    if not path.is_file():
-        raise ValueError(f"There is no file {path}. Expected one that Fit.save wrote.")
     with needing("infer", "saving and loading a fit"):
-        from safetensors import SafetensorError, safe_open
+        from hotgrad.tensor_files import read_tensors
+    tensors, text = read_tensors(path)
     try:
-        with safe_open(path, framework="pt") as file:
-            text = (file.metadata() or {}).get(KEY)
-            # copies, since the file may be replaced while they are used
-            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
-    except SafetensorError as error:
-        raise ValueError(
-            f"{path} is damaged, cut short, or no safetensors file: {error}. Expected one that "
-            "Fit.save wrote."
-        ) from error
-    if text is None:
-        raise ValueError(f"{path} holds tensors, but no fit. Expected a file that Fit.save wrote.")
-    with reading(path):
         described = json.loads(text)
-        newer = described["format"] > FORMAT
-    if newer:
+    # what is nested too deeply, or a number of too many digits, besides what is no JSON
+    except (ValueError, RecursionError):
+        described = None
+    if not isinstance(described, dict) or not isinstance(described.get("format"), int):
+        raise ValueError(f"{path} holds tensors, but no fit. Expected a file that Fit.save wrote.")
+    if described["format"] > FORMAT:
         raise ValueError(
-            f"{path} is of format {described['format']}, by hotgrad {described.get('library')}; "
+            f"{path} is of a later format, by hotgrad {checks.shown(described.get('library'))}; "
             f"this is hotgrad {__version__}, which reads formats up to {FORMAT}. Update hotgrad."
         )
     with reading(path):
@@ -157,28 +141,41 @@ def read(path: Path) -> Stored:
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Around the use of what a file says: it may say anything."""
+    """Around the use of what a file says: it may say anything, and any part may fail on it."""
     try:
         yield
-    except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
+    except Exception as error:
+        why = " ".join(f"{type(error).__name__}: {error}".split())
         raise ValueError(
-            f"{path} is damaged, it makes no sense ({type(error).__name__}: {error}). Save the fit "
-            "again."
+            f"{path} is damaged, it makes no sense ({why[:LONGEST]}). Save the fit again."
         ) from error
 
 
 def _stored(described: dict[str, Any], tensors: dict[str, Tensor]) -> Stored:
+    for name, kinds in _KINDS.items():
+        checked_kind(described[name], name, *kinds)
+    checks.check_choice("outcome", described["outcome"], OUTCOMES)
     bounds, step_sizes, elbo = (tensors.pop(name) for name in (BOUNDS, STEP_SIZES, ELBO))
-    if bounds.ndim != 1 or bounds.shape != step_sizes.shape:
+    if bounds.ndim != 1 or bounds.shape != step_sizes.shape or elbo.ndim:
         raise ValueError(
-            f"bounds of shape {tuple(bounds.shape)}, step sizes of shape {tuple(step_sizes.shape)}"
+            f"bounds of shape {tuple(bounds.shape)}, step sizes of shape "
+            f"{tuple(step_sizes.shape)}, ELBO of shape {tuple(elbo.shape)}"
         )
     return Stored(
         state=tensors,
         trace=Trace(bounds.tolist(), step_sizes.tolist(), described["relaxed"]),
         elbo=elbo.item(),
-        **{name: described[name] for name in _OF_DESCRIPTION},
+        ending=Ending(described["outcome"], described["reason"]),
+        **{name: described[name] for name in ("label", "law", "maker", "rows")},
     )
 
 
-_OF_DESCRIPTION = ("label", "converged", "reason", "law", "maker", "rows")
+_KINDS: dict[str, tuple[type, ...]] = {
+    "label": (str,),
+    "outcome": (str,),
+    "reason": (str,),
+    "relaxed": (bool,),
+    "law": (dict, type(None)),
+    "maker": (str,),
+    "rows": (int, type(None)),
+}

@@ -9,6 +9,7 @@ from torch import distributions as td
 
 from hotgrad.distributions import Joint, as_law
 from hotgrad.inference.rows import Data, Rows
+from hotgrad.ops import checks
 
 
 class Unknowns(ABC):
@@ -116,7 +117,7 @@ def unknowns_of(q: Any, rows: Rows | None) -> Unknowns:
     if isinstance(q, type) or not callable(q):
         raise ValueError(
             "q must be a law such as Bernoulli(logits=torch.zeros(5)).to_event(1), or a module or "
-            f"function that returns one; got {q!r}."
+            f"function that returns one; got {checks.shown(q)}."
         )
     return Made(q)
 

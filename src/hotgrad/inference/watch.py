@@ -13,10 +13,24 @@ REDUCTIONS = 3
 """So often, before a fit has converged."""
 ROUNDING = 1e-6
 """Relative error of a float32 sum."""
+LEAST_RISE = 1e-3
+"""Nats. A noise-free bound rises for ever, by less and less; nobody sees less than this in q."""
 LEAST_WINDOW = 50
 PATIENCE, LATER_PATIENCE = 5, 2
 """Windows in a row that don't rise before the bound has stopped rising: at the first step size,
 which may yet find its way off a saddle, and at the smaller ones."""
+
+
+CONVERGED, DIVERGED, OUT_OF_STEPS = OUTCOMES = ("converged", "diverged", "out of steps")
+
+
+class Ending(NamedTuple):
+    """How a fit ended."""
+
+    outcome: str
+    """One of `OUTCOMES`."""
+    reason: str
+    """Why it stopped, in words."""
 
 
 @dataclass
@@ -35,6 +49,11 @@ class Trace:
     def steps(self) -> list[int]:
         """Their numbers, from 1."""
         return list(range(1, len(self.bounds) + 1))
+
+    @property
+    def latest(self) -> float:
+        """The mean of the last estimates; NaN without any."""
+        return statistics.fmean(self.bounds[-LEAST_WINDOW:] or [math.nan])
 
 
 class Mean(NamedTuple):
@@ -55,9 +74,9 @@ class Watch:
     """Judges each window of the bound's estimates.
 
     A window rises if its mean is above the best one so far by more than a share of what the bound
-    has risen in the latter half of the steps, and by more than the noise in both. Not a share of
-    the bound itself, to which any constant may be added, nor of the whole rise, which a bad start
-    makes large.
+    has risen in the latter half of the steps, by more than the noise in both, and by more than
+    `LEAST_RISE`. Not a share of the bound itself, to which any constant may be added, nor of the
+    whole rise, which a bad start makes large.
 
     Args:
         steps: at most; a window has a fiftieth of them, 50 at least.
@@ -67,7 +86,7 @@ class Watch:
 
     def __init__(self, steps: int, tolerance: float | None, start: Mean) -> None:
         if tolerance is not None:
-            checks.check_positive(tolerance, "tolerance")
+            tolerance = checks.check_positive(tolerance, "tolerance")
         self.window = max(LEAST_WINDOW, steps // 50)
         self.tolerance = tolerance
         self.start = self._best = start
@@ -81,7 +100,7 @@ class Watch:
         """What follows from the latest window: "go on", "smaller steps", "converged", "fell"."""
         latest, best = Mean.of(bounds), self._best
         risen = max(0.0, best.mean - self._means[len(self._means) // 2])
-        least = max((self.tolerance or 0.0) * risen, ROUNDING * abs(latest.mean))
+        least = max((self.tolerance or 0.0) * risen, ROUNDING * abs(latest.mean), LEAST_RISE)
         rises = latest.mean - best.mean > max(least, math.hypot(latest.error, best.error))
         self._means.append(latest.mean)
         self.is_best = latest.mean > best.mean

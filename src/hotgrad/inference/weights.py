@@ -14,8 +14,8 @@ from torch import Tensor
 from hotgrad.distributions import as_law
 from hotgrad.estimators import entry
 from hotgrad.inference.arviz import import_arviz
-from hotgrad.inference.marginals import Marginals, WeightedMean, Worst, furthest
-from hotgrad.ops import like_event
+from hotgrad.inference.marginals import Marginals, WeightedMean, Worst, furthest, mean_of
+from hotgrad.ops import like_event, widened
 
 LogJoint = Callable[[Any], Tensor]
 """log p(x, z): `(S, *batch, *event)`, by name for a `Joint`, to `(S, *batch)`."""
@@ -69,13 +69,13 @@ def weigh(
     flat = as_law(law)
     named: Callable[[Tensor], Any] = getattr(flat, "unpack", lambda z: z)
     with torch.no_grad():
-        mean = flat.mean.to(torch.float64)
+        mean = mean_of(flat).to(torch.float64)
         by_weight, by_square = (
             WeightedMean(flat.batch_shape, flat.event_shape, mean.device) for _ in range(2)
         )
         pieces, rounding = [], mean.new_zeros(flat.batch_shape)
         for start, z in drawn(flat, num_samples, generator):
-            log_q = flat.log_prob(z)
+            log_q = flat.log_prob(widened(z))
             log_p = scored(log_joint, named(z), log_q.shape, first=start)
             log_w = log_p.to(torch.float64) - log_q.to(torch.float64)
             by_weight.add(log_w, z)
@@ -106,12 +106,13 @@ def scored(log_joint: LogJoint, z: Any, expected: torch.Size, *, first: int) -> 
     Raises:
         ValueError: it returns another shape, NaN or inf.
     """
-    values = log_joint(z)
+    values = log_joint(entry.own_copy(z))
     if not isinstance(values, Tensor) or values.shape != expected:
         came = tuple(values.shape) if isinstance(values, Tensor) else type(values).__name__
+        shape = values.shape if isinstance(values, Tensor) else ()
         raise ValueError(
             f"log_joint must return a tensor of shape {tuple(expected)} (samples, *batch), "
-            f"got {came}."
+            f"got {came}.{entry.to_event_advice(shape, expected)}"
         )
     if not values.is_floating_point():
         raise ValueError(
