@@ -5,7 +5,6 @@ thread may draw. Places are in pixels from the top left, so a picture's pixels a
 """
 
 import os
-from pathlib import Path
 from typing import Any
 
 from matplotlib.artist import Artist
@@ -13,9 +12,10 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.text import Text
 
-from hotgrad.files import check_folder, written_whole
+from hotgrad.files import file_to_write, written_whole
 
 INK, MUTED, GRID, PAPER = "#1b2333", "#667085", "#e7e5e0", "#ffffff"
 TRAIN, VALID = "#2f6db5", "#e0592a"
@@ -44,14 +44,30 @@ def sheet(width: int, height: int, title: str) -> Figure:
 def write(figure: Figure, left: float, top: float, content: str, **style: Any) -> Text:
     """Text at a place in pixels; dollar signs in it are dollar signs."""
     width, height = figure.get_size_inches() * DPI
-    return figure.text(left / width, 1 - top / height, content, parse_math=False, **style)
+    place = (left / width, 1 - top / height)
+    return figure.text(*place, drawable(content), parse_math=False, **style)
+
+
+def drawable(text: str) -> str:
+    """Text with a box for every character that no font has, of which matplotlib would warn."""
+    families = FontProperties().get_family()
+    fonts = [
+        [get_font(findfont(FontProperties(family=[family], weight=weight))) for family in families]
+        for weight in ("normal", "bold")
+    ]
+    drawn = {
+        character
+        for character in {*text}
+        if all(any(font.get_char_index(ord(character)) for font in group) for group in fonts)
+    }
+    return "".join(c if c in drawn or c == "\n" else "\N{WHITE SQUARE}" for c in text)
 
 
 def wrapped(text: str, width: float, size: float) -> list[str]:
     """Text in lines that fit between the margins of a picture of such a width."""
     probe = write(sheet(100, 100, ""), 0, 0, "", size=size)
     lines, line = [], ""
-    for word in text.replace(" %", "\N{NO-BREAK SPACE}%").split(" "):
+    for word in drawable(text).replace(" %", "\N{NO-BREAK SPACE}%").split(" "):
         longer = f"{line} {word}".strip()
         probe.set_text(longer)
         if line and probe.get_window_extent().width > width - 2 * MARGIN:
@@ -83,9 +99,8 @@ def save(figure: Figure, path: str | os.PathLike[str]) -> None:
     """Writes a PNG beside its final place, then renames it: readers never see half a picture.
 
     Raises:
-        ValueError: the folder doesn't exist.
+        ValueError: the folder doesn't exist, or the name announces another kind of file.
     """
-    path = Path(path)
-    check_folder(path)
+    path = file_to_write(path, ".png")
     with written_whole(path) as draft:
         figure.savefig(draft, format="png", dpi=DPI)

@@ -1,5 +1,6 @@
 """A problem is posed only if it makes sense, and nothing is learned from held-out rows."""
 
+import shlex
 from typing import Any
 
 import numpy as np
@@ -7,6 +8,7 @@ import pandas as pd
 import pytest
 
 from hotgrad.selection.holdout import hold_out
+from hotgrad.selection.names import drop_option, split_names
 from hotgrad.selection.problems import pose
 
 
@@ -73,6 +75,39 @@ def test_columns_may_be_dropped() -> None:
     assert list(problem.features) == ["a", "c"]
 
 
+NAMED = ["id", "weight, in kg", 'a "big" one', "row id", "x;y"]
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("", []),
+        ("id", ["id"]),
+        ("id,row id", ["id", "row id"]),
+        ("id, row id ,", ["id", "row id"]),
+        ("weight, in kg", ["weight, in kg"]),
+        ('id,"weight, in kg"', ["id", "weight, in kg"]),
+        ('"weight, in kg", "a ""big"" one"', ["weight, in kg", 'a "big" one']),
+        ('a "big" one,x;y', ['a "big" one', "x;y"]),
+        ("weight,id", ["weight", "id"]),
+    ],
+)
+def test_names_with_commas_and_quotes_can_be_dropped(text: str, names: list[str]) -> None:
+    assert split_names(text, NAMED) == names
+
+
+@pytest.mark.parametrize("count", range(1, len(NAMED) + 1))
+def test_the_option_that_a_message_names_drops_these_columns(count: int) -> None:
+    option, value = shlex.split(drop_option(NAMED[:count]))
+    assert option == "--drop"
+    assert split_names(value, NAMED) == NAMED[:count]
+
+
+def test_a_quote_that_is_left_open() -> None:
+    with pytest.raises(ValueError, match=r"--drop can't be read: .* in double quotes"):
+        split_names('id,"weight', NAMED)
+
+
 # What is refused.
 
 
@@ -91,11 +126,13 @@ def test_columns_may_be_dropped() -> None:
         ({}, {"target": "a", "task": "reconstruction"}, "reconstruction has no target"),
         ({}, {"target": "a", "task": "regresion"}, "Did you mean regression"),
         ({}, {"target": "a", "drop": ["a"]}, "both the target and to be dropped"),
-        ({}, {"k": 0}, "k must be an integer from 1 to 3.* got 0"),
-        ({}, {"k": 4}, "k must be an integer from 1 to 3.* got 4"),
+        ({}, {"k": 0}, "--k must be an integer from 1 to 3.* got 0"),
+        ({}, {"k": 4}, "--k must be an integer from 1 to 3.* got 4"),
         ({}, {"k": 3, "target": "a"}, "from 1 to 2"),
         ({"s": "x", "t": ["1", "?"] * 20}, {}, r"2 of 5 .*'s' \(such as 'x'\), 't' \(such as '\?'"),
         ({"s": "x"}, {}, "--drop s"),
+        ({"s, t": "x", "u": "y"}, {}, """--drop '"s, t",u'"""),
+        ({"n" * 2000: "x"}, {}, r"n{30,50}…n+' \(such as 'x'\)"),
         ({"day": pd.Timestamp("2024-01-01")}, {}, "aren't numbers: 'day'"),
         ({"g": [1, None] * 20, "h": [None, 1, 2, 3] * 10}, {}, r"30 .*: g \(20\), h \(10\)"),
         ({"g": [1, -np.inf] * 20}, {"impute": True}, r"infinite.* in 1 column: g \(20\)"),
@@ -108,7 +145,7 @@ def test_refused(columns: dict[str, Any], settings: dict[str, Any], message: str
 
 
 def test_fewer_rows_than_k() -> None:
-    with pytest.raises(ValueError, match="has 2 rows, fewer than k = 3"):
+    with pytest.raises(ValueError, match="has 2 rows, fewer than --k 3"):
         pose(frame(rows=2), k=3)
     with pytest.raises(ValueError, match="3 rows are too few: with 1 of them held out, 2 are left"):
         hold_out(pose(frame(rows=3), k=3), 3, seed=0)

@@ -7,7 +7,7 @@ from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor
 from sklearn.linear_model import LinearRegression
 from sklearn.metrics import accuracy_score, mean_squared_error, r2_score
 
-from hotgrad.selection import rivals
+from hotgrad.selection import rivals, scores
 from hotgrad.selection.holdout import Part, hold_out
 from hotgrad.selection.problems import TASKS, pose
 from hotgrad.selection.scores import METRICS, compare, score_rows
@@ -193,3 +193,22 @@ def test_a_single_row_of_each_class_is_ranked_all_the_same() -> None:
     table = pd.DataFrame({"a": [1.0, 2.0, 3.0, 4.0], "b": [4.0, 3.0, 1.0, 2.0], "y": [0, 1, 0, 1]})
     train, test = hold_out(pose(table, k=1, target="y"), 1, seed=0)
     assert len(compare(train, test, ["a"], task="classification", seed=0)) == 6
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_of_a_large_table_a_sample_is_learned_from(
+    task: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train, test = parts(task)
+    seen: list[int] = []
+
+    def watching(train: Part, task: str, k: int, seed: int) -> list[np.ndarray]:
+        seen.append(len(train.features))
+        return [np.arange(k)]
+
+    monkeypatch.setattr(scores, "rivals", lambda task: {"watching": watching})
+    whole = compare(train, test, ["c0"], task=task, seed=0)
+    monkeypatch.setattr(scores, "MOST_ROWS", 50)
+    sampled, again = (compare(train, test, ["c0"], task=task, seed=0) for _ in range(2))
+    assert seen == [len(train.features), 50, 50]
+    assert sampled == again != whole

@@ -8,7 +8,9 @@ import torch
 from numpy.typing import NDArray
 
 import hotgrad as hg
+from hotgrad.estimators import row_wise_estimators
 from hotgrad.selection import Progress, SubsetSelector
+from hotgrad.selection.learner import DISTRIBUTIONS
 
 Table = tuple[NDArray[np.float64], NDArray[Any]]
 PLANTED = [2, 7, 11]
@@ -78,24 +80,26 @@ def test_probabilities_are_the_laws_exact_marginals() -> None:
     np.testing.assert_allclose(selector.inclusion_probabilities_, exact, rtol=1e-4)
 
 
-@pytest.mark.parametrize(
-    "estimator",
-    [
-        "straight-through",
-        hg.GumbelSoftmax(0.5),
-        hg.StraightThroughGumbelSoftmax(0.5),
-        hg.RelaxedTopK(0.5),
-        "imle",
-        hg.ScoreFunction(),
-    ],
-    ids=str,
-)
-def test_the_estimator_is_an_argument(estimator: Any) -> None:
-    random = np.random.default_rng(0)
-    x = random.normal(size=(500, 6))
-    y = 2 * x[:, 1] + x[:, 4]
-    selector = SubsetSelector(2, estimator=estimator, hidden=(), random_state=0, epochs=80)
-    assert selector.fit(x, y).get_support(indices=True).tolist() == [1, 4]
+OFFERED = row_wise_estimators(*DISTRIBUTIONS)
+
+
+@pytest.mark.parametrize("estimator", [*OFFERED, hg.GumbelSoftmax(0.5)], ids=str)
+def test_every_estimator_that_is_offered_works(estimator: Any) -> None:
+    x = np.random.default_rng(0).normal(size=(250, 6))
+    selector = SubsetSelector(2, estimator=estimator, hidden=(), random_state=0, epochs=40)
+    selector.set_params(learning_rate=0.03, logits_learning_rate=0.03)
+    selector.fit(x, 2 * x[:, 1] + x[:, 4])
+    assert selector.get_support(indices=True).tolist() == [1, 4]
+
+
+@pytest.mark.parametrize("batch_size", [1, 2])
+def test_batches_are_as_large_as_the_estimator_needs(batch_size: int) -> None:
+    """The score function's baseline is the mean of the batch's other rows."""
+    x, y = planted("regression", rows=5)
+    selector = SubsetSelector(1, estimator="score-function", epochs=1, batch_size=batch_size)
+    selector.fit(x, y)
+    with pytest.raises(ValueError, match="compares at least 2 rows with each other, got 1"):
+        selector.partial_fit(x[:1], y[:1])
 
 
 def test_the_kl_keeps_the_law_near_to_uniform() -> None:

@@ -1,13 +1,19 @@
 """Tables are read as they were written, and what is no table is refused in one clear sentence."""
 
+import bz2
+import gzip
+import lzma
 import re
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from data_files import real_data
 
+from hotgrad.selection import names
 from hotgrad.selection.tables import BUNDLED, read_table
 
 
@@ -103,6 +109,31 @@ def test_mice() -> None:
     assert frame["DYRK1A_N"].iloc[0] == 0.503643884
 
 
+@pytest.mark.parametrize("declared", ["sep=;\n", "sep=;\r\n"])
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_first_line_that_names_the_separator(file: Path, declared: str, encoding: str) -> None:
+    write(file, f"{declared}a, in kg;b\n1,5;x\n2,5;y\n".encode(encoding))
+    frame = read_table(file)
+    assert frame["a, in kg"].tolist() == [1.5, 2.5]
+    assert frame["b"].tolist() == ["x", "y"]
+
+
+def test_question_marks_are_gaps(file: Path) -> None:
+    write(file, "a,b\n1,x\n?,y\n3,?\n")
+    frame = read_table(file)
+    assert frame["a"].tolist()[::2] == [1, 3]
+    assert frame.isna().to_numpy().tolist() == [[False, False], [True, False], [False, True]]
+
+
+@pytest.mark.parametrize("separator", [",", ";"])
+def test_blanks_around_a_value_make_no_other_value(file: Path, separator: str) -> None:
+    rows = [["a", "y"], ["1", "yes"], ["2", "yes "], ["3", " no  "], ["4 ", ""]]
+    write(file, "\n".join(separator.join(row) for row in rows))
+    frame = read_table(file)
+    assert frame["y"].tolist()[:3] == ["yes", "yes", "no"]
+    assert frame["a"].tolist() == [1, 2, 3, 4]
+
+
 # Parquet.
 
 
@@ -132,13 +163,43 @@ def test_damaged_parquet(tmp_path: Path) -> None:
 
 
 def test_parquet_with_a_name_twice(tmp_path: Path) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     columns = [pa.array([1, 2]), pa.array([3, 4]), pa.array([5, 6])]
     pq.write_table(pa.Table.from_arrays(columns, names=["a", "b", "a"]), tmp_path / "t.parquet")
     with pytest.raises(ValueError, match="more than one column 'a'"):
         read_table(tmp_path / "t.parquet")
+
+
+# What unpacks to more than fits into memory.
+
+
+def test_a_csv_file_of_too_many_values(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(names, "MOST_VALUES", 5)
+    assert read_table(write(file, "a,b\n1,2\n3,4\n")).shape == (2, 2)
+    with pytest.raises(ValueError, match="holds 6 values of 8 bytes; expected at most 5"):
+        read_table(write(file, "a,b\n1,2\n3,4\n5,6\n"))
+
+
+MANY = 10**6
+BOMBS = {
+    "equal numbers": pa.table({"a": np.zeros(MANY), "b": np.ones(MANY)}),
+    "lists": pa.table({"a": [np.zeros(MANY), np.zeros(MANY)], "b": [1, 2]}),
+    "texts": pa.table({"a": ["x" * 1000] * 4000, "b": range(4000)}),
+    "bytes": pa.table({"a": pa.array([b"x" * 1000] * 4000, pa.binary(1000)), "b": range(4000)}),
+}
+
+
+@pytest.mark.parametrize("bomb", BOMBS)
+def test_parquet_files_that_unpack_to_too_much(
+    bomb: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "bomb.parquet"
+    pq.write_table(BOMBS[bomb], path, compression="zstd")
+    assert path.stat().st_size < 50_000
+    monkeypatch.setattr(names, "MOST_VALUES", 100_000)
+    with pytest.raises(ValueError, match=r"holds [\d,]{7,} values of 8 bytes; expected"):
+        read_table(path)
+    monkeypatch.undo()
+    assert read_table(path).shape == BOMBS[bomb].shape
 
 
 # Bundled tables.
@@ -183,7 +244,10 @@ def test_a_file_comes_before_a_bundled_name(
         (b"a,b\n", "names columns but has no rows"),
         (b"one\n1\n2\n", "one column only, 'one'"),
         (b"\x89PNG\r\n\x1a\n" + bytes(range(256)), "neither Parquet nor text in UTF-8"),
-        (b"PK\x03\x04\x00\x00\x00\x00", "neither Parquet nor text"),
+        (b"PK\x03\x04\x00\x00\x00\x00", r"compressed \(zip, as Excel's files are too\)"),
+        (gzip.compress(b"a,b\n1,2\n", mtime=0), r"compressed \(gzip\).* Unpack it"),
+        (bz2.compress(b"a,b\n1,2\n"), r"compressed \(bzip2\)"),
+        (lzma.compress(b"a,b\n1,2\n"), r"compressed \(xz\)"),
         ("Größe,b\n1,2\n".encode("latin-1"), "save it as UTF-8"),
         # cut off in the middle
         (b"a,b,c\n1,2,3\n4,5", "cut off in the middle: its last row, line 3, has 2 of 3 fields"),
@@ -196,6 +260,8 @@ def test_a_file_comes_before_a_bundled_name(
         # rows that don't fit
         (b"a,b\n1,2\n3\n4,5\n", "line 3 has 1 fields, the first line 2"),
         (b"a,b\n1,2\n3,4,5\n", "line 3 has 3 fields, the first line 2"),
+        (b"sep=;\na;b\n1;2\n3;4;5\n", "line 4 has 3 fields, the first line 2"),
+        (b"# exported\n# mm\na,b\n1,2\n", "begins with #: if it is a comment, remove it"),
         # names
         (b"a,b,a,c,b\n1,2,3,4,5\n", "more than one column 'a', 'b'"),
         (b"a, a \n1,2\n", "more than one column 'a'"),

@@ -45,14 +45,19 @@ class Moments:
             self.mean += gap * (len(block) / total)
             self.count = total
 
+    def deviations(self) -> Floats:
+        """Each column's standard deviation; 0 where it never changes."""
+        deviation: Floats = np.sqrt(self._squares / max(self.count, 1))
+        # equal numbers may deviate from their mean by its rounding
+        deviation[deviation <= 1e-12 * np.abs(self.mean)] = 0.0
+        return deviation
+
     def scale(self, same_unit: bool) -> Floats:
         """What to divide each column by: its deviation, or one number for all.
 
         A column that never changes is divided by 1.
         """
-        deviation = np.sqrt(self._squares / max(self.count, 1))
-        # equal numbers may deviate from their mean by its rounding
-        deviation[deviation <= 1e-12 * np.abs(self.mean)] = 0.0
+        deviation = self.deviations()
         if same_unit:
             deviation[:] = np.sqrt(np.square(deviation).mean())
         return np.where(deviation > 0, deviation, 1.0)

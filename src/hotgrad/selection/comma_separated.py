@@ -6,6 +6,7 @@ missing values.
 
 import csv
 import io
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from itertools import islice
@@ -13,12 +14,16 @@ from pathlib import Path
 
 import pandas as pd
 
-from hotgrad.selection.names import check_names, quoted
+from hotgrad.selection.names import check_names, check_size, quoted
 
 _SEPARATORS = (",", ";", "\t", "|")
 _SNIFFED_ROWS = 50
 _DECIMAL_COMMA = r"\s*[+-]?\d*,?\d+(?:[eE][+-]?\d+)?\s*"
 _UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+_DECLARED = re.compile(r"sep=(.)\s*")
+"""A first line that Excel writes and reads."""
+_GAP = "?"
+"""In the tables of the UCI repository; empty fields, NA and the like are gaps anyway."""
 
 
 def read_csv(path: Path) -> pd.DataFrame:
@@ -27,9 +32,13 @@ def read_csv(path: Path) -> pd.DataFrame:
         encoding = "utf-16" if file.read(2) in _UTF_16_MARKS else "utf-8-sig"
     try:
         with path.open(encoding=encoding, newline="") as text:
-            separator = _sniff(path, text)
-            text.seek(0)
-            names = _check_rows(path, text, separator)
+            declared = _DECLARED.fullmatch(text.readline())
+            skipped = 1 if declared else 0
+            start = text.tell() if declared else 0
+            text.seek(start)
+            separator = declared[1] if declared else _sniff(path, text)
+            text.seek(start)
+            names = _check_rows(path, text, separator, skipped)
         check_names(path, names)
         _check_header(path, names)
         frame = pd.read_csv(
@@ -37,6 +46,8 @@ def read_csv(path: Path) -> pd.DataFrame:
             sep=separator,
             names=names,
             header=0,
+            skiprows=skipped,
+            na_values=[_GAP],
             index_col=False,
             encoding=encoding,
             compression=None,
@@ -48,9 +59,12 @@ def read_csv(path: Path) -> pd.DataFrame:
             f"{path} is no table: it is neither Parquet nor text in UTF-8 ({error}). "
             "If it is a CSV file in another encoding, save it as UTF-8."
         ) from error
-    if separator != ",":
-        for name in frame.select_dtypes(exclude=["number", "bool"]).columns:
-            frame[name] = _without_decimal_commas(frame[name])
+    for name in frame.select_dtypes(exclude=["number", "bool"]).columns:
+        if pd.api.types.is_string_dtype(frame[name]):
+            # leading blanks are skipped, so trailing ones make no class of their own
+            frame[name] = frame[name].str.strip()
+            if separator != ",":
+                frame[name] = _without_decimal_commas(frame[name])
     return frame
 
 
@@ -86,13 +100,18 @@ def _agreement(lines: Sequence[str], separator: str) -> tuple[float, int]:
     return sum(count == counts[0] for count in counts) / len(counts), counts[0]
 
 
-def _check_rows(path: Path, text: io.TextIOBase, separator: str) -> list[str]:
-    """The header, once every row is known to have as many fields."""
-    rows = _rows(path, text, separator)
+def _check_rows(path: Path, text: io.TextIOBase, separator: str, skipped: int) -> list[str]:
+    """The header, once every row is known to have as many fields, and not to be too many."""
+    rows = _rows(path, text, separator, skipped)
     _, header = next(rows)
+    count = 0
     for line, row in rows:
+        count += 1
         if len(row) == len(header):
             continue
+        comment = ""
+        if header[0].startswith("#"):
+            comment = " The first line begins with #: if it is a comment, remove it."
         if len(row) < len(header) and next(rows, None) is None:
             raise ValueError(
                 f"{path} is cut off in the middle: its last row, line {line}, has {len(row)} of "
@@ -100,16 +119,19 @@ def _check_rows(path: Path, text: io.TextIOBase, separator: str) -> list[str]:
             )
         raise ValueError(
             f"{path}: line {line} has {len(row)} fields, the first line {len(header)}. Mend that "
-            "line."
+            f"line.{comment}"
         )
+    check_size(path, count * len(header))
     return [name.strip() for name in header]
 
 
-def _rows(path: Path, text: io.TextIOBase, separator: str) -> Iterator[tuple[int, list[str]]]:
+def _rows(
+    path: Path, text: io.TextIOBase, separator: str, skipped: int
+) -> Iterator[tuple[int, list[str]]]:
     """(line number where the row starts, its fields) of all rows that aren't blank."""
     reader = csv.reader(text, delimiter=separator, skipinitialspace=True, strict=True)
     while True:
-        start = reader.line_num + 1
+        start = skipped + reader.line_num + 1
         try:
             row = next(reader)
         except StopIteration:
@@ -144,8 +166,6 @@ def _is_number(text: str) -> bool:
 
 def _without_decimal_commas(column: "pd.Series[str]") -> pd.Series:
     """A text column as numbers, where every value is one that is written with a decimal comma."""
-    if not pd.api.types.is_string_dtype(column):
-        return column
     values = column.dropna()
     if values.empty or not values.str.fullmatch(_DECIMAL_COMMA).all():
         return column

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from hotgrad.estimators.base import label_of
 from hotgrad.schedules import Constant, Cosine
 from hotgrad.selection import goals
 from hotgrad.selection.batches import Moments, Rows, Standardised, blocks
@@ -90,7 +91,12 @@ class Course:
             held = 0
         held_out, rows = rows[:held], rows[held:]
         pairs = self._pairs(X, y, rows)
-        steps = math.ceil(len(rows) / settings.batch_size)
+        if not self._moments.deviations().any():
+            raise ValueError(
+                f"There is nothing to choose from: each of the {X.shape[1]} columns of X is the "
+                "same in every row. Give columns that change."
+            )
+        steps = self._steps(rows)
         epochs = settings.epochs or min(MOST_EPOCHS, math.ceil(STEPS / steps))
         rate = Cosine(1.0, 0.02, epochs * steps)
         records: list[dict[str, Any]] = []
@@ -145,9 +151,9 @@ class Course:
         self, pairs: Pairs, rows: Rows, rate: Callable[[int], float], start: int = 0
     ) -> float:
         """One pass over the rows, whose first step has the number `start`; the mean loss."""
-        batches = math.ceil(len(rows) / self._settings.batch_size)
+        order = np.array_split(self._order.permutation(rows), self._steps(rows))
         total = 0.0
-        for step, batch in enumerate(np.array_split(self._order.permutation(rows), batches)):
+        for step, batch in enumerate(order):
             values, target = pairs(batch)
             total += len(batch) * self.learner.step(
                 values,
@@ -162,6 +168,16 @@ class Course:
                 f"or logits_learning_rate ({self._settings.logits_learning_rate:g})."
             )
         return total / len(rows)
+
+    def _steps(self, rows: Rows) -> int:
+        """How many batches the rows make, none of them too small for the estimator."""
+        least = getattr(self.learner.estimator, "least_samples", 1)
+        if len(rows) < least:
+            raise ValueError(
+                f"{label_of(self.learner.estimator)} compares at least {least} rows with each "
+                f"other, got {len(rows)}. Give more rows at a time, or use StraightThrough()."
+            )
+        return min(math.ceil(len(rows) / self._settings.batch_size), len(rows) // least)
 
     def _loss(self, pairs: Pairs, rows: Rows) -> float | None:
         """The likeliest subset's mean loss on these rows."""

@@ -3,6 +3,9 @@
 A target is checked once and becomes tensors batch by batch, as the table's own rows do.
 """
 
+import math
+from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -11,48 +14,136 @@ from numpy.typing import NDArray
 from sklearn.utils import column_or_1d
 from torch import Tensor
 
-from hotgrad.ops.checks import check_choice
+from hotgrad.ops.checks import check_choice, shown
 from hotgrad.selection.batches import Rows
 
 TASKS = ("classification", "regression", "reconstruction")
 MAX_INTEGER_CLASSES = 20
-"""Up to so many different whole numbers are taken for classes, more for a quantity."""
+"""Up to so many different whole numbers are rather classes, more are rather a quantity."""
+ROWS_OF_A_CLASS = 5
+"""Whole numbers that come so often on average could be classes, rarer ones could be a quantity."""
 
 
-def infer_task(task: str, y: NDArray[Any] | None) -> str:
-    """The task that is meant; `auto` is told by the target.
+@dataclass(frozen=True)
+class Inferred:
+    """What a target is for, as its values tell.
 
-    Without a target it is reconstruction. Text, booleans and at most 20 different whole numbers
-    are classes; other numbers are quantities.
+    Args:
+        task: classification or regression.
+        reason: what it was told by.
+        doubt: what else it could be, where the values don't settle it; otherwise empty.
+    """
+
+    task: str
+    reason: str
+    doubt: str = ""
+
+    def warning(self, target: str, ask: str) -> str:
+        """The doubt as a sentence about the target, with a way to settle it."""
+        return (
+            f"{target} holds {self.reason}: taken for {_MEANINGS[self.task]} ({self.task}), though "
+            f"they could be {self.doubt}. Say which: {ask}."
+        )
+
+
+_MEANINGS = {"classification": "classes", "regression": "a quantity"}
+
+
+def infer_task(y: NDArray[Any]) -> Inferred:
+    """Whether a target without gaps holds classes or quantities.
+
+    Text and booleans are classes; numbers with fractions, and several columns, are quantities.
+    Whole numbers are classes if there are at most 20 different ones that come at least twice on
+    average, or if they count from 0 or 1 without a gap and none is rarer than half the average:
+    26 letters with 60 rows each are classes, ages from 17 to 90 aren't. In doubt are those of
+    at most 20 that are rare, and those of more that are not.
+    """
+    if y.ndim == 2 and y.shape[1] > 1:
+        return Inferred("regression", f"{y.shape[1]} columns")
+    values = _as_numbers(y.ravel())
+    if values is None:
+        kind = "truth values" if y.dtype.kind == "b" else "labels"
+        return Inferred("classification", f"{len(set(y.ravel().tolist())):,} different {kind}")
+    if not bool((np.isfinite(values) & (values == np.round(values))).all()):
+        return Inferred("regression", "numbers with fractions")
+    numbers, counts = np.unique(values, return_counts=True)
+    low, high, rows_each = numbers[0], numbers[-1], len(values) / len(numbers)
+    if len(numbers) <= MAX_INTEGER_CLASSES:
+        are_classes = len(numbers) <= 2 or rows_each >= 2
+        in_doubt = len(numbers) > 2 and rows_each < ROWS_OF_A_CLASS
+    else:
+        counting = low in (0, 1) and high - low == len(numbers) - 1
+        are_classes = counting and rows_each >= 2 and counts.min() >= rows_each / 2
+        in_doubt = are_classes or rows_each >= ROWS_OF_A_CLASS
+    task, other = ("classification", "regression")[:: 1 if are_classes else -1]
+    reason = (
+        f"{len(numbers):,} different whole numbers, from {low:.0f} to {high:.0f}, in "
+        f"{len(values):,} rows"
+    )
+    return Inferred(task, reason, _MEANINGS[other] if in_doubt else "")
+
+
+def _as_numbers(values: NDArray[Any]) -> NDArray[Any] | None:
+    """Numbers, also those that stand in an array of objects; None if they aren't."""
+    if values.dtype.kind in "iuf":
+        return values
+    if values.dtype != object or not all(
+        isinstance(value, Real) and not isinstance(value, bool) for value in values
+    ):
+        return None
+    return values.astype(np.float64)
+
+
+def check_task(task: str, y: NDArray[Any] | None) -> None:
+    """Refuses a task that isn't one, or that needs a target where there is none.
 
     Raises:
-        ValueError: an unknown task, or one that needs a target where there is none.
+        ValueError: it is so.
     """
     check_choice("task", task, ("auto", *TASKS))
-    if task != "auto":
-        if y is None and task != "reconstruction":
-            raise ValueError(
-                f"task={task!r} requires y to be passed, but the target y is None. "
-                "Pass y, or use task='reconstruction'."
-            )
-        return task
-    if y is None:
-        return "reconstruction"
-    return "classification" if _looks_like_classes(y) else "regression"
+    if y is None and task in ("classification", "regression"):
+        raise ValueError(
+            f"task={task!r} requires y to be passed, but the target y is None. "
+            "Pass y, or use task='reconstruction'."
+        )
 
 
-def _looks_like_classes(y: NDArray[Any]) -> bool:
-    if y.ndim == 2 and y.shape[1] > 1:
-        return False
-    if y.dtype.kind not in "iuf":
-        return True
-    return are_few_whole_numbers(y)
+def check_labels(y: Any) -> None:
+    """Refuses a target that is no list, has gaps, or several kinds, which can't be sorted.
+
+    Raises:
+        ValueError: it is so.
+    """
+    given = np.asarray(y)
+    if given.ndim == 0:
+        raise ValueError(f"y must hold one label or number a row, got {shown(y)}.")
+    if given.dtype.kind == "c":
+        raise ValueError(f"Complex data not supported: y holds dtype {given.dtype}.")
+    if given.dtype != object:
+        return
+    values = given.ravel().tolist()
+    gaps = sum(map(_is_gap, values))
+    if gaps:
+        raise ValueError(
+            f"y misses {gaps:,} of {len(values):,} values. Leave those rows out, or give what is "
+            "missing a label of its own."
+        )
+    kinds = {str if isinstance(value, str) else type(value) for value in values}
+    if str in kinds and len(kinds) > 1:
+        names = sorted(kind.__name__ for kind in kinds)
+        raise ValueError(
+            f"y mixes {' and '.join(names)}, which have no order. Make them alike, for example "
+            "text: y.astype(str)."
+        )
 
 
-def are_few_whole_numbers(values: NDArray[Any]) -> bool:
-    """Whether numbers look like classes."""
-    whole = bool(np.isfinite(values).all() and (values == np.round(values)).all())
-    return whole and len(np.unique(values)) <= MAX_INTEGER_CLASSES
+def _is_gap(value: Any) -> bool:
+    # pandas' own markers by their names: it may not be installed
+    return (
+        value is None
+        or (isinstance(value, float) and math.isnan(value))
+        or type(value).__name__ in ("NAType", "NaTType")
+    )
 
 
 class Classes:

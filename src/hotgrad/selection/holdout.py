@@ -8,7 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.model_selection import train_test_split
 
-from hotgrad.selection.names import quoted
+from hotgrad.selection.names import drop_option, quoted
 from hotgrad.selection.problems import Problem, Target
 
 TEST_SHARE = 0.25
@@ -61,7 +61,7 @@ def hold_out(problem: Problem, k: int, seed: int, *, same_unit: bool = False) ->
     if hopeless:
         raise ValueError(
             f"No median fills {quoted(hopeless)}: the training part has no value of it. Drop it: "
-            f"--drop {','.join(hopeless[:8])}."
+            f"{drop_option(hopeless)}."
         )
     medians = np.nanmedian(train, axis=0)
     train, test = (np.where(np.isnan(part), medians, part) for part in (train, test))

@@ -5,7 +5,7 @@ the law's logits those of a gradient estimator, and both follow one Adam.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -15,8 +15,12 @@ from torch import Tensor, nn
 
 from hotgrad.distributions import KSubset, PlackettLuceSubset
 from hotgrad.estimators import Estimator, missing_methods
+from hotgrad.estimators.base import label_of
 from hotgrad.expectation import expectation
+from hotgrad.progress import Report
 
+DISTRIBUTIONS = (KSubset, PlackettLuceSubset)
+"""Of the chosen columns: the first that an estimator works with."""
 MOST_KL = 0.4
 """Nats a row that the KL of a certain choice may cost at most, however few rows there are."""
 FIRST_LAYER_GAIN = 0.25
@@ -42,6 +46,15 @@ class Progress:
     loss: float
     validation_loss: float | None
     certainty: float
+
+
+def shown_on(report: Report) -> Callable[[Progress], None]:
+    """Epoch, loss and how certain the choice is, on a bar."""
+    return lambda at: report(
+        at.epoch,
+        at.epochs,
+        f"{at.epoch}/{at.epochs}  loss {at.loss:.3f}  certainty {at.certainty:.2f}",
+    )
 
 
 @dataclass(frozen=True)
@@ -116,7 +129,7 @@ class Learner(nn.Module):
     @property
     def law(self) -> KSubset | PlackettLuceSubset:
         """The law of the chosen columns: `KSubset`, unless the estimator needs Gumbel noise."""
-        cls = PlackettLuceSubset if missing_methods(self.estimator, KSubset) else KSubset
+        cls = next(d for d in DISTRIBUTIONS if not missing_methods(self.estimator, d))
         return cls(self.logits, self.k, validate_args=False)
 
     def step(
@@ -140,8 +153,17 @@ class Learner(nn.Module):
         for group, base in zip(self.optimizer.param_groups, self._rates, strict=True):
             group["lr"] = base * rate
         q = self.law
+
+        def losses(z: Tensor) -> Tensor:
+            if len(z) != len(rows):
+                raise ValueError(
+                    f"The estimator {label_of(self.estimator)} can't choose columns: it asks about "
+                    f"{len(z)} subsets at once, where each of {len(rows)} rows sees one of its own."
+                )
+            return self.goal.losses(self.network(rows * z), target)
+
         loss = expectation(
-            lambda z: self.goal.losses(self.network(rows * z), target),
+            losses,
             q,
             self.estimator,
             num_samples=len(rows),

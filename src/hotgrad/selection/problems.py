@@ -9,8 +9,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hotgrad.ops.checks import check_choice
-from hotgrad.selection.goals import TASKS, are_few_whole_numbers
-from hotgrad.selection.names import check_column
+from hotgrad.selection.goals import TASKS, Inferred, infer_task
+from hotgrad.selection.names import brief, check_column, drop_option
 
 LARGEST = 1e100
 """Squares of larger values overflow."""
@@ -28,12 +28,14 @@ class Problem:
         target: a value for each row, None for reconstruction; classes as the numbers 0, 1, ...
         task: classification, regression or reconstruction.
         classes: the classes' names, in the order of their numbers.
+        inferred: how the task was told, where it wasn't named.
     """
 
     features: pd.DataFrame
     target: Target | None
     task: str
     classes: tuple[str, ...] = ()
+    inferred: Inferred | None = None
 
     @property
     def missing(self) -> int:
@@ -56,8 +58,8 @@ def pose(
         frame: the table.
         k: how many columns.
         target: the column to predict; without one, the task is to reconstruct all columns.
-        task: classification, regression or reconstruction; "auto" takes text, booleans and at most
-            20 different whole numbers for classes, and other numbers for a quantity.
+        task: classification, regression or reconstruction; "auto" takes text, booleans and few
+            whole numbers for classes, and other numbers for a quantity: see `infer_task`.
         drop: columns to leave out.
         impute: whether missing values are allowed, to be filled by `hold_out`.
 
@@ -75,10 +77,11 @@ def pose(
     for name in [*drop, *([] if target is None else [target])]:
         check_column(name, list(frame.columns))
     if target in drop:
-        raise ValueError(f"{target!r} is both the target and to be dropped. Leave it in one place.")
+        raise ValueError(
+            f"{brief(target)} is both the target and to be dropped. Leave it in one place."
+        )
     frame = frame.drop(columns=list(drop))
-    if task != "auto":
-        check_choice("task", task, TASKS)
+    check_choice("--task", task, ("auto", *TASKS))
     features = _numbers(frame if target is None else frame.drop(columns=target))
     _check_values(features, impute)
     _check_k(k, features)
@@ -88,7 +91,8 @@ def pose(
         return Problem(features, None, "reconstruction")
     if task == "reconstruction":
         raise ValueError(
-            f"reconstruction has no target: leave out --target, or drop it: --drop {target}."
+            "reconstruction has no target: leave out --target, or drop the column: "
+            f"{drop_option([target])}."
         )
     return _with_target(features, frame[target], task)
 
@@ -98,11 +102,13 @@ def _numbers(frame: pd.DataFrame) -> pd.DataFrame:
     columns = {name: _as_floats(frame[name]) for name in frame.columns}
     texts = [name for name, column in columns.items() if column is None]
     if texts:
-        examples = [f"{name!r} (such as {_odd_value(frame[name])!r})" for name in texts[:8]]
+        examples = [
+            f"{brief(name)} (such as {brief(_odd_value(frame[name]))})" for name in texts[:8]
+        ]
         more = f" and {len(texts) - 8:,} more" if len(texts) > 8 else ""
         raise ValueError(
             f"{len(texts)} of {len(columns)} columns aren't numbers: {', '.join(examples)}{more}. "
-            f"Encode them as numbers, or leave them out: --drop {','.join(texts[:8])}."
+            f"Encode them as numbers, or leave them out: {drop_option(texts)}."
         )
     return pd.DataFrame(columns, index=frame.index)
 
@@ -150,12 +156,12 @@ def _counted(counts: "pd.Series[int]") -> str:
 def _check_k(k: int, features: pd.DataFrame) -> None:
     if not 1 <= k <= features.shape[1]:
         raise ValueError(
-            f"k must be an integer from 1 to {features.shape[1]}, the number of columns to choose "
-            f"from, got {k}."
+            f"--k must be an integer from 1 to {features.shape[1]}, the number of columns to "
+            f"choose from, got {k}."
         )
     if len(features) < k:
         raise ValueError(
-            f"The table has {len(features)} rows, fewer than k = {k}. Expected at least k to learn "
+            f"The table has {len(features)} rows, fewer than --k {k}. Expected at least k to learn "
             "from; lower --k."
         )
 
@@ -164,8 +170,8 @@ def _with_target(features: pd.DataFrame, target: pd.Series, task: str) -> Proble
     missing = int(target.isna().sum())
     if missing:
         raise ValueError(
-            f"The target {target.name!r} misses {missing:,} of {len(target):,} values, and nothing "
-            "fills a target. Remove those rows."
+            f"The target {brief(target.name)} misses {missing:,} of {len(target):,} values, and "
+            "nothing fills a target. Remove those rows."
         )
     numbers = _as_floats(target)
     if numbers is None:
@@ -173,29 +179,26 @@ def _with_target(features: pd.DataFrame, target: pd.Series, task: str) -> Proble
     if target.nunique() < 2:
         value = target.iloc[:1].tolist()[0]
         raise ValueError(
-            f"The target {target.name!r} is {value!r} in every row: one class only, or a constant, "
-            "can't be learned. Choose another column."
+            f"The target {brief(target.name)} is {brief(value)} in every row: one class only, or a "
+            "constant, can't be learned. Choose another column."
         )
+    inferred = None
     if task == "auto":
-        task = "classification" if _looks_like_classes(target, numbers) else "regression"
+        inferred = infer_task((target if numbers is None else numbers).to_numpy())
+        task = inferred.task
     if task == "classification":
         classes, codes = np.unique(target.to_numpy(), return_inverse=True)
-        return Problem(features, codes.astype(np.int64), task, tuple(map(str, classes)))
+        return Problem(features, codes.astype(np.int64), task, tuple(map(str, classes)), inferred)
     if numbers is None:
         raise ValueError(
-            f"regression needs a target of numbers; {target.name!r} holds {_odd_value(target)!r}. "
+            f"regression needs a target of numbers; {brief(target.name)} holds "
+            f"{brief(_odd_value(target))}. "
             "Use --task classification."
         )
     values: NDArray[np.float64] = np.asarray(numbers, dtype=np.float64)
     if (np.abs(values) > LARGEST).any():
         raise ValueError(
-            f"The target {target.name!r} holds values that are infinite, or beyond {LARGEST:g}. "
-            "Remove those rows."
+            f"The target {brief(target.name)} holds values that are infinite, or beyond "
+            f"{LARGEST:g}. Remove those rows."
         )
-    return Problem(features, values, task)
-
-
-def _looks_like_classes(target: pd.Series, numbers: "pd.Series[float] | None") -> bool:
-    if numbers is None or pd.api.types.is_bool_dtype(target.dtype):
-        return True
-    return are_few_whole_numbers(numbers.to_numpy())
+    return Problem(features, values, task, inferred=inferred)

@@ -4,6 +4,7 @@ The columns' law is a distribution over subsets of exactly k, so that no column 
 twice, and its logits are learned together with the network that sees the chosen columns alone.
 """
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, Self
 
@@ -11,14 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.feature_selection import SelectorMixin
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from hotgrad.estimators import Estimator
+from hotgrad.progress import told
 from hotgrad.selection import settings
 from hotgrad.selection.course import Course
-from hotgrad.selection.goals import infer_task
-from hotgrad.selection.learner import Progress
+from hotgrad.selection.goals import check_labels, check_task, infer_task
+from hotgrad.selection.learner import Progress, shown_on
 
 
 class SubsetSelector(SelectorMixin, BaseEstimator):  # type: ignore[misc]  # sklearn has no types
@@ -41,8 +42,10 @@ class SubsetSelector(SelectorMixin, BaseEstimator):  # type: ignore[misc]  # skl
         k: how many columns.
         task: `classification` (cross-entropy), `regression` (squared error; y may have several
             columns) or `reconstruction` of all columns (squared error; y is ignored). With `auto`,
-            no y means reconstruction, and text, booleans or at most 20 different whole numbers
-            mean classes.
+            no y means reconstruction, text and booleans mean classes, numbers with fractions a
+            quantity. Whole numbers are classes if at most 20 are different, or if they count
+            classes of about equal size, such as 26 letters from 1 to 26; where they could be
+            either, a warning says what they were taken for.
         estimator: of the gradient that the logits get, or its name. By default
             `StraightThrough()`: on `KSubset`, whose marginals are exact, the SIMPLE estimator. One
             that needs Gumbel noise, such as `GumbelSoftmax()`, is given a `PlackettLuceSubset`.
@@ -125,21 +128,27 @@ class SubsetSelector(SelectorMixin, BaseEstimator):  # type: ignore[misc]  # skl
         self.random_state = random_state
 
     def fit(
-        self, X: Any, y: Any = None, *, progress: Callable[[Progress], None] | None = None
+        self,
+        X: Any,
+        y: Any = None,
+        *,
+        progress: Callable[[Progress], None] | bool | None = None,
     ) -> Self:
         """Learn which columns to choose.
 
         Args:
             X: `(rows, columns)` of numbers: an array, a memory-mapped file or a data frame.
             y: `(rows,)` classes or quantities, `(rows, outputs)` quantities, or None.
-            progress: called after every epoch.
+            progress: True shows how far it is, on the error stream; a function is called after
+                every epoch.
 
         Returns:
             The selector.
         """
         X, y = self._checked(X, y, first=True)
         self._course = self._begin(X, y)
-        return self._learned(self._course.run(X, y, progress))
+        with told(progress, "the epoch's record", "choosing", "select", shown_on) as listener:
+            return self._learned(self._course.run(X, y, listener))
 
     def partial_fit(self, X: Any, y: Any = None, classes: Any = None) -> Self:
         """Go through some rows once more, and choose anew.
@@ -164,11 +173,13 @@ class SubsetSelector(SelectorMixin, BaseEstimator):  # type: ignore[misc]  # skl
 
     def _checked(self, X: Any, y: Any, first: bool) -> tuple[NDArray[Any], NDArray[Any] | None]:
         """Table and target as arrays, not copied where they are arrays already."""
-        settings.check_text_columns(X)
+        check_task(self.task, y)
+        settings.check_numeric(X)
         if y is None or self.task == "reconstruction":
             X = validate_data(self, X, reset=first, ensure_min_samples=2 if first else 1)
             y = None
         else:
+            check_labels(y)
             X, y = validate_data(
                 self, X, y, reset=first, multi_output=True, ensure_min_samples=2 if first else 1
             )
@@ -178,9 +189,21 @@ class SubsetSelector(SelectorMixin, BaseEstimator):  # type: ignore[misc]  # skl
         rows, columns = X.shape
         k = settings.check_k(self.k, columns, rows)
         settings.check_selector(self)
-        self.task_ = infer_task(self.task, y)
-        seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
+        self.task_ = self._told_task(y)
+        seed = settings.draw_seed(self.random_state)
         return Course(self, k, self.task_, columns, y, classes, seed)
+
+    def _told_task(self, y: NDArray[Any] | None) -> str:
+        """The task that is meant; warns where the target leaves it in doubt."""
+        if self.task != "auto":
+            return self.task
+        if y is None:
+            return "reconstruction"
+        inferred = infer_task(y)
+        if inferred.doubt:
+            ask = "task='classification' or task='regression'"
+            warnings.warn(inferred.warning("y", ask), stacklevel=4)
+        return inferred.task
 
     def _learned(self, history: list[dict[str, Any]]) -> Self:
         """Keep what the course has led to."""

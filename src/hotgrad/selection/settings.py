@@ -1,13 +1,30 @@
 """Checks of what a selector is given, in scikit-learn's manner: when it is fitted."""
 
-import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from sklearn.utils import check_random_state
 
-from hotgrad.estimators import Estimator, Exact, StraightThrough, make_estimator
-from hotgrad.ops.checks import check_count
+from hotgrad.estimators import (
+    ESTIMATORS,
+    Estimator,
+    StraightThrough,
+    make_estimator,
+    missing_methods,
+    row_wise_estimators,
+)
+from hotgrad.estimators.base import label_of
+from hotgrad.ops.checks import (
+    as_shape,
+    check_choice,
+    check_count,
+    check_flag,
+    check_number,
+    check_positive,
+    plain_number,
+    shown,
+)
+from hotgrad.selection.learner import DISTRIBUTIONS
 
 
 def check_k(k: Any, columns: int, rows: int) -> int:
@@ -16,72 +33,104 @@ def check_k(k: Any, columns: int, rows: int) -> int:
     Raises:
         ValueError: it isn't an integer from 1 to the number of columns, or there are fewer rows.
     """
-    if not _is_integer(k) or not 1 <= k <= columns:
+    k = plain_number(k)
+    if not isinstance(k, int) or isinstance(k, bool) or not 1 <= k <= columns:
         raise ValueError(
             f"k must be an integer from 1 to {columns}, the number of columns (n_features = "
-            f"{columns}), got {k!r}."
+            f"{columns}), got {shown(k)}."
         )
     if rows < k:
         raise ValueError(
             f"Expected at least k = {k} rows to learn from, got n_samples = {rows}. Lower k, or "
             "give more rows."
         )
-    return int(k)
+    return k
 
 
 def check_selector(selector: Any) -> None:
-    """Raises ValueError if one of a selector's numbers is out of its range."""
+    """Raises ValueError if one of a selector's settings is out of its range."""
     for name in ("batch_size", "epochs", "patience"):
         value = getattr(selector, name)
         if value is not None or name == "batch_size":
-            check_count(int(value) if _is_integer(value) else value, name)
-    for width in selector.hidden or ():
-        check_count(int(width) if _is_integer(width) else width, "a width in hidden")
-    for name in ("learning_rate", "logits_learning_rate"):
-        _check_number(selector, name, lambda value: 0 < value < math.inf, "positive and finite")
-    _check_number(selector, "kl_weight", lambda value: 0 <= value < math.inf, "at least 0")
-    _check_number(selector, "validation_fraction", lambda value: 0 <= value < 1, "in [0, 1)")
-
-
-def _is_integer(value: Any) -> bool:
-    """Also one of NumPy's, as grids of settings hold them."""
-    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-
-
-def _check_number(
-    selector: Any, name: str, is_good: Callable[[float], bool], expected: str
-) -> None:
-    value = getattr(selector, name)
-    is_number = _is_integer(value) or isinstance(value, (float, np.floating))
-    if not is_number or not is_good(value):
-        raise ValueError(f"{name} must be a number, {expected}, got {value!r}.")
+            check_count(value, name)
+    if selector.hidden is not None:
+        as_shape(selector.hidden, "hidden", minimum=1)
+    check_positive(selector.learning_rate, "learning_rate")
+    check_positive(selector.logits_learning_rate, "logits_learning_rate")
+    check_flag(selector.same_unit, "same_unit")
+    check_number(selector.kl_weight, "kl_weight", lambda beta: beta >= 0, "a number of at least 0")
+    check_number(
+        selector.validation_fraction,
+        "validation_fraction",
+        lambda share: 0 <= share < 1,
+        "a number in [0, 1)",
+    )
 
 
 def check_estimator(estimator: Estimator | str | None) -> Estimator:
     """The estimator of the logits' gradient, from itself or its name.
 
     Raises:
-        ValueError: an unknown name, no estimator, or one that doesn't score one subset a row.
+        ValueError: an unknown name, no estimator, or one that doesn't work with subsets or doesn't
+            score one subset a row.
     """
     if estimator is None:
         return StraightThrough()
+    offered = row_wise_estimators(*DISTRIBUTIONS)
     if isinstance(estimator, str):
-        estimator = make_estimator(estimator)
-    if not hasattr(estimator, "surrogate") or isinstance(estimator, type):
+        if estimator not in ESTIMATORS:
+            check_choice("estimator", estimator, offered)
+        known, name = estimator, estimator
+    else:
+        if isinstance(estimator, type) or not hasattr(estimator, "surrogate"):
+            raise ValueError(
+                "estimator must be an estimator such as StraightThrough(), or the name of one of "
+                f"{', '.join(offered)}; got {estimator!r}."
+            )
+        known = next((name for name, cls in ESTIMATORS.items() if type(estimator) is cls), "")
+        name = label_of(estimator)
+    works = (
+        known in offered
+        if known
+        else not all(missing_methods(estimator, distribution) for distribution in DISTRIBUTIONS)
+    )
+    if not works:
         raise ValueError(
-            "estimator must be the name of one or an estimator such as StraightThrough(), got "
-            f"{estimator!r}."
+            f"The estimator {name} can't choose columns, where every row sees one random subset of "
+            f"its own. Use one of {', '.join(offered)}."
         )
-    if isinstance(estimator, Exact):
-        raise ValueError(
-            "Exact() sums over all subsets, while every row here draws one of its own. "
-            "Use StraightThrough()."
-        )
-    return estimator
+    return make_estimator(estimator) if isinstance(estimator, str) else estimator
 
 
-def check_text_columns(table: Any) -> None:
-    """Raises ValueError if columns of a data frame hold text; it names them."""
+def draw_seed(random_state: Any) -> int:
+    """A seed from what scikit-learn takes for a source of randomness.
+
+    Raises:
+        ValueError: it is none.
+    """
+    try:
+        source = check_random_state(random_state)
+    except ValueError as error:
+        raise ValueError(
+            "random_state must be None, an integer from 0 to 2^32 - 1, or a NumPy RandomState; got "
+            f"{shown(random_state)}."
+        ) from error
+    return int(source.randint(np.iinfo(np.int32).max))
+
+
+def check_numeric(table: Any) -> None:
+    """Raises ValueError if a table holds text or complex numbers; it names a data frame's columns.
+
+    An array of objects may hold numbers, which is seen when they are converted.
+    """
+    kind = getattr(getattr(table, "dtype", None), "kind", "")
+    if kind in "SU" and kind:
+        raise ValueError(f"X holds text (dtype {table.dtype}). Encode it as numbers.")
+    if kind == "c":
+        raise ValueError(
+            f"Complex data not supported: X holds dtype {table.dtype}. Split real and imaginary "
+            "parts into columns."
+        )
     if not (hasattr(table, "columns") and hasattr(table, "select_dtypes")):
         return
     texts = [

@@ -7,13 +7,21 @@ from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from sklearn import datasets
 
 from hotgrad.selection.comma_separated import read_csv
-from hotgrad.selection.names import check_names
+from hotgrad.selection.names import check_names, check_size
 
 _PARQUET_MAGIC = b"PAR1"
+_PACKED = {
+    b"\x1f\x8b": "gzip",
+    b"BZh": "bzip2",
+    b"\xfd7zXZ": "xz",
+    b"\x28\xb5\x2f\xfd": "zstd",
+    b"PK\x03\x04": "zip, as Excel's files are too",
+}
 
 
 def read_table(source: str | os.PathLike[str]) -> pd.DataFrame:
@@ -45,10 +53,16 @@ def read_table(source: str | os.PathLike[str]) -> pd.DataFrame:
     if path.is_dir():
         raise ValueError(f"{path} is a folder; expected a CSV or Parquet file in it.")
     with path.open("rb") as file:
-        start = file.read(len(_PARQUET_MAGIC))
+        start = file.read(8)
     if not start:
         raise ValueError(f"{path} is empty; expected a CSV or Parquet file.")
-    is_parquet = start == _PARQUET_MAGIC or path.suffix in (".parquet", ".pq")
+    for mark, kind in _PACKED.items():
+        if start.startswith(mark):
+            raise ValueError(
+                f"{path} is compressed ({kind}); expected a CSV or Parquet file. Unpack it, or "
+                "save the sheet as CSV."
+            )
+    is_parquet = start.startswith(_PARQUET_MAGIC) or path.suffix in (".parquet", ".pq")
     frame = _read_parquet(path) if is_parquet else read_csv(path)
     if frame.empty:
         raise ValueError(f"{path} names columns but has no rows.")
@@ -103,8 +117,14 @@ def _bundled(name: str) -> pd.DataFrame:
 
 def _read_parquet(path: Path) -> pd.DataFrame:
     try:
-        check_names(path, pq.read_schema(path).names)
-        frame: pd.DataFrame = pq.read_table(path).to_pandas()
+        with pq.ParquetFile(path) as file:
+            check_names(path, file.schema_arrow.names)
+            check_size(path, _announced(file))
+        texts = [column.path for column in file.schema if column.physical_type == "BYTE_ARRAY"]
+        # text that comes again and again stays small until it is known how much it is
+        table = pq.read_table(path, read_dictionary=texts)
+        check_size(path, sum(map(_text_bytes, table.columns)) // 8)
+        frame: pd.DataFrame = table.cast(file.schema_arrow).to_pandas()
     except (pa.ArrowException, OSError) as error:
         raise ValueError(
             f"{path} is no whole Parquet file: {str(error).splitlines()[0].rstrip('.')}. "
@@ -112,3 +132,23 @@ def _read_parquet(path: Path) -> pd.DataFrame:
         ) from error
     frame.columns = frame.columns.map(str)
     return frame
+
+
+def _announced(file: pq.ParquetFile) -> int:
+    """How many values of 8 bytes a file unpacks to: a few bytes may stand for any number."""
+    total = 0
+    for group in map(file.metadata.row_group, range(file.num_row_groups)):
+        for number, column in enumerate(file.schema):
+            chunk = group.column(number)
+            # of values of a length of their own, that length
+            values = chunk.num_values * max(1, column.length // 8)
+            total += max(values, chunk.total_uncompressed_size // 8)
+    return total
+
+
+def _text_bytes(column: pa.ChunkedArray) -> int:
+    """What a column of text takes once each row has its own."""
+    if not pa.types.is_dictionary(column.type):
+        return 0
+    parts = [(pc.binary_length(chunk.dictionary), chunk.indices) for chunk in column.chunks]
+    return sum(pc.sum(lengths.take(numbers)).as_py() or 0 for lengths, numbers in parts)
