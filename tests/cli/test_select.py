@@ -1,11 +1,13 @@
 """`hotgrad select` as a user types it; bad input is exit status 2, one line, and no folder."""
 
+import errno
 import json
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +16,15 @@ import pandas as pd
 import pytest
 from cli import said
 from data_files import real_data
-from hotgrad.cli.folders import new_folder
 from PIL import Image
+from processes import PATIENCE, Process, Start, wait_until
 
+from hotgrad.cli import select, selection_report
 from hotgrad.cli.app import run
+from hotgrad.estimators import ESTIMATORS, row_wise_estimators
+from hotgrad.files import new_folder
+from hotgrad.selection import scores
+from hotgrad.selection.learner import DISTRIBUTIONS
 from hotgrad.selection.rivals import rivals
 
 FAST = ["--epochs", "2"]
@@ -46,6 +53,13 @@ def wine(tmp_path_factory: pytest.TempPathFactory) -> Path:
     arguments = ["select", "wine", "--target", "class", "--k", "3", *FAST, "--out", str(folder)]
     assert run(arguments) == 0
     return folder
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tests of what is said: the choice is scored by a few trees, and beside nobody's."""
+    monkeypatch.setattr(scores, "rivals", lambda task: {})
+    monkeypatch.setattr(scores, "TREES", 2)
 
 
 # What it leaves.
@@ -108,6 +122,7 @@ def test_what_it_prints(
     assert max(map(len, out.splitlines())) <= 80
 
 
+@pytest.mark.usefixtures("quick")
 def test_json_is_json_alone_and_the_same_again(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -159,6 +174,7 @@ def test_files(tmp_path: Path, capsys: pytest.CaptureFixture[str], suffix: str) 
     assert record["scores"][1]["columns"] == ["a"]
 
 
+@pytest.mark.usefixtures("quick")
 def test_imputation(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     table(g=[1.0, None] * 20).to_csv(tmp_path / "gaps.csv", index=False)
     arguments = [tmp_path / "gaps.csv", "--target", "y", "--k", 2, *FAST]
@@ -178,6 +194,117 @@ def test_mice(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "mice-protein.csv: 5 of 77 columns to predict class" in out
 
 
+@pytest.mark.usefixtures("quick")
+def test_the_task_that_was_inferred_is_told_with_its_reason(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table().to_csv(tmp_path / "mine.csv", index=False)
+    arguments = [tmp_path / "mine.csv", "--target", "y", "--k", 1, *FAST, "--out"]
+    out = stdout(capsys, *arguments, tmp_path / "a")
+    assert out.splitlines()[1] == "task: classification (2 different labels)"
+    record = json.loads((tmp_path / "a" / "selection.json").read_text())
+    assert record["task_inferred_from"] == "2 different labels"
+    out = stdout(capsys, *arguments, tmp_path / "b", "--task", "classification")
+    assert "task:" not in out
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize(
+    ("first", "task", "other"), [(1, "classification", "a quantity"), (2, "regression", "classes")]
+)
+def test_whole_numbers_that_could_be_either_are_asked_about(
+    first: int, task: str, other: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    letters = np.arange(first, first + 26).repeat(6)
+    frame = pd.DataFrame({"a": letters + 0.1, "b": np.arange(156) % 7, "letter": letters})
+    frame.to_csv(tmp_path / "letters.csv", index=False)
+    arguments = ["select", str(tmp_path / "letters.csv"), "--target", "letter", "-k", "1", *FAST]
+    assert run([*arguments, "--json", "--out", str(tmp_path / "a")]) == 0
+    said = capsys.readouterr()
+    assert json.loads(said.out)["task"] == task
+    assert said.err.count("\n") == 1
+    assert said.err.startswith("hotgrad: letter holds 26 different whole numbers")
+    assert f"could be {other}. Say which: --task classification or --task regre" in said.err
+    assert run([*arguments, "--task", task, "--out", str(tmp_path / "b")]) == 0
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.usefixtures("quick")
+def test_names_with_commas_are_dropped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    frame = table(**{"weight, in kg": "x", "id": "z"})
+    frame.to_csv(tmp_path / "mine.csv", index=False)
+    arguments = [tmp_path / "mine.csv", "--target", "y", "--k", 1, *FAST, "--json"]
+    said = refused(capsys, *arguments)
+    _, option = said.strip().rstrip(".").split(": --drop ")
+    (names,) = shlex.split(option)
+    record = json.loads(stdout(capsys, *arguments, "--drop", names, "--out", tmp_path / "a"))
+    assert record["drop"] == ["weight, in kg", "id"]
+    assert {item["column"] for item in record["columns"]} == {"a", "b", "c"}
+
+
+@pytest.mark.usefixtures("quick")
+def test_names_that_a_spreadsheet_would_compute_are_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They are written as they are: quoted, they could not be joined to the table."""
+    name = "=cmd|' /C calc'!A0"
+    table().rename(columns={"a": name}).to_csv(tmp_path / "mine.csv", index=False)
+    arguments = ["select", str(tmp_path / "mine.csv"), "--target", "y", "-k", "1", *FAST]
+    assert run([*arguments, "--out", str(tmp_path / "a")]) == 0
+    assert f'1 names in columns.csv look like formulas to a spreadsheet, the first "{name}"' in (
+        capsys.readouterr().err
+    )
+    assert name in {row["column"] for row in said.rows(tmp_path / "a" / "columns.csv")}
+
+
+@pytest.mark.usefixtures("quick")
+def test_results_are_printed_before_they_are_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*arguments: object, **keywords: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(selection_report, "save_selection", full)
+    out = tmp_path / "results"
+    arguments = ["select", "wine", "--target", "class", "-k", "2", *FAST, "--out", str(out)]
+    for as_json in (False, True):
+        assert run([*arguments, *["--json"] * as_json]) == 2
+        said = capsys.readouterr()
+        assert said.err == f"hotgrad: {out}: No space left on device.\n"
+        if as_json:
+            assert len(json.loads(said.out)["scores"]) == 1
+        else:
+            assert said.out.count("±") == 1
+        assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.usefixtures("quick")
+def test_overwrite(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "results"
+    arguments = ["wine", "--target", "class", "--out", out, *FAST, "-k"]
+    stdout(capsys, *arguments, 2)
+    (out / "notes.txt").write_text("mine")
+    assert f"{out} exists already" in refused(capsys, *arguments, 3)
+    assert json.loads((out / "selection.json").read_text())["k"] == 2
+    stdout(capsys, *arguments, 3, "--overwrite")
+    assert json.loads((out / "selection.json").read_text())["k"] == 3
+    assert sorted(path.name for path in out.iterdir()) == sorted([*FILES, "notes.txt"])
+
+
+def test_the_help_lists_the_estimators_that_work(capsys: pytest.CaptureFixture[str]) -> None:
+    offered = row_wise_estimators(*DISTRIBUTIONS)
+    assert offered == select.ESTIMATORS
+    page = stdout(capsys, "--help")
+    # the table's own lines aside
+    words = re.sub(r"[\s│]+", " ", page)
+    for name in offered:
+        # a name may be broken at a hyphen
+        assert re.search(name.replace("-", "- ?"), words), name
+    for name in set(ESTIMATORS) - set(offered):
+        assert not re.search(rf"\b{name}\b", words), name
+
+
+@pytest.mark.usefixtures("quick")
 def test_names_that_look_like_markup(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     names = {"a": "[bold]a[/bold]", "b": "[/]", "c": "$c$"}
     table().rename(columns=names).to_csv(tmp_path / "odd.csv", index=False)
@@ -234,16 +361,18 @@ def test_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         (["gaps.csv", "--target", "y", "--impute"], "The target 'y' misses 20 of 40 values"),
         (["infinite.csv", "--target", "y"], "infinite, or beyond 1e+100, in 1 column: a (40)"),
         (["lone.csv", "--target", "y"], "classes have a single row: 'y'"),
-        (["short.csv", "--target", "y", "--k", "3"], "has 2 rows, fewer than k = 3"),
-        (["good.csv", "--target", "y", "--k", "0"], "from 1 to 3"),
+        (["short.csv", "--target", "y", "--k", "3"], "has 2 rows, fewer than --k 3"),
+        (["good.csv", "--target", "y", "--k", "0"], "--k must be an integer from 1 to 3"),
         (["good.csv", "--target", "y", "--k", "4"], "from 1 to 3"),
         (["good.csv", "--target", "y", "--k", "1.5"], "--k"),
-        (["good.csv", "--target", "y", "--task", "ranking"], "Unknown task 'ranking'"),
+        (["good.csv", "--target", "y", "--task", "ranking"], "Unknown --task 'ranking'"),
         (["good.csv", "--target", "y", "--task", "regression"], "--task classification"),
         (["good.csv", "--target", "y", "--task", "reconstruction"], "reconstruction has no target"),
         (["good.csv", "--drop", "y", "--task", "regression"], "regression needs a target"),
-        (["good.csv", "--target", "y", "--epochs", "0"], "epochs must be"),
-        (["good.csv", "--target", "y", "--estimator", "magic"], "'magic'"),
+        (["good.csv", "--target", "y", "--epochs", "0"], "hotgrad: --epochs must be"),
+        (["good.csv", "--target", "y", "--estimator", "magic"], "'magic'. Known: gumbel-softmax"),
+        (["good.csv", "--target", "y", "--estimator", "rebar"], "rebar can't choose columns"),
+        (["good.csv", "--target", "y", "--drop", '"a'], "--drop can't be read"),
         (["good.csv", "--target", "y", "--seed", "-1"], "--seed"),
         (["good.csv", "--tagret", "y"], "--target"),
         ([], "TABLE"),
@@ -290,41 +419,28 @@ def test_the_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
 # In processes of their own.
 
 
-def interrupt(arguments: list[str], until: Path) -> tuple[str, str]:
-    """Starts a command, sends Ctrl-C once something lies in a folder, returns what it printed."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "hotgrad", *arguments],
-        stderr=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
-    try:
-        deadline = time.monotonic() + 120
-        while not (until.is_dir() and list(until.iterdir())):
-            assert process.poll() is None, process.communicate()
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-        process.send_signal(signal.SIGINT)
-        out, error = process.communicate(timeout=60)
-    finally:
-        process.kill()
+def interrupt(process: Process, until: Path) -> tuple[str, str]:
+    """Sends Ctrl-C to a command once something lies in a folder, returns what it printed."""
+    wait_until(lambda: until.is_dir() and any(until.iterdir()), process)
+    process.send_signal(signal.SIGINT)
+    out, error = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130, error
     return out, error
 
 
-def test_ctrl_c_is_one_line_and_leaves_nothing(tmp_path: Path) -> None:
+def test_ctrl_c_is_one_line_and_leaves_nothing(tmp_path: Path, start: Start) -> None:
     folder = tmp_path / "runs"
     arguments = ["digits", "--target", "digit", "--epochs", "100000", "--out", str(folder / "a")]
     # the folder's draft is made when learning begins
-    out, error = interrupt(["select", *arguments], until=folder)
+    out, error = interrupt(start("select", *arguments), until=folder)
     assert (out, error.strip()) == ("", "hotgrad: stopped.")
-    assert list(folder.iterdir()) == []
+    assert list(tmp_path.iterdir()) == []
 
 
-def test_ctrl_c_of_a_run_says_how_to_go_on(tmp_path: Path) -> None:
+@pytest.mark.usefixtures("background_job")
+def test_ctrl_c_of_a_run_says_how_to_go_on(tmp_path: Path, start: Start) -> None:
     arguments = ["--epochs", "100000", "--accelerator", "cpu", "--out", str(tmp_path / "a")]
-    _, error = interrupt(["train", *arguments], until=tmp_path / "a")
+    _, error = interrupt(start("train", *arguments), until=tmp_path / "a")
     assert error.strip() == "hotgrad: stopped. A run goes on with --resume."
 
 

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from PIL import Image
 
+from hotgrad.canvas import drawable
 from hotgrad.cli import selection_plots
 from hotgrad.cli.selection_plots import save_selection
 
@@ -74,6 +75,40 @@ def test_long_names_keep_both_ends(drawn: list[Figure]) -> None:
     for i, name in enumerate(names):
         assert name.startswith("a very")
         assert name.endswith(f"(mm){i}")
+
+
+def test_very_long_names_are_measured_a_few_times(
+    drawn: list[Figure], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not once for each character that is too many."""
+    measured: list[int] = []
+    extent = Text.get_window_extent
+
+    def measure(text: Text, *arguments: object, **keywords: object) -> object:
+        measured.append(len(text.get_text()))
+        return extent(text, *arguments, **keywords)
+
+    monkeypatch.setattr(Text, "get_window_extent", measure)
+    names = [f"{i} {'long ' * 1000} (mm){i}" for i in range(3)]
+    shown = [(name, 0.5, True) for name in names]
+    save_selection("a.png", shown, SCORES, metric="accuracy", best=1.0, title="t")
+    assert len(measured) < 80
+    assert max(measured) < 500
+    labels = [label.get_text() for label in drawn[0].axes[0].get_yticklabels()]
+    for i, label in enumerate(labels):
+        assert label.startswith(f"{i} long")
+        assert label.endswith(f"(mm){i}")
+
+
+def test_characters_that_the_font_lacks_are_boxes_without_a_warning(tmp_path: Path) -> None:
+    """Tests make errors of warnings."""
+    odd = "speed \N{ROCKET} 速度 \x1b[31m"
+    scores = [(odd, 0.5, 0.1), *SCORES]
+    path = tmp_path / "a.png"
+    save_selection(path, [(odd, 0.5, True)], scores, metric="R²", best=1.0, title=odd)
+    assert path.exists()
+    assert drawable(odd) == "speed □ □□ □[31m"
+    assert drawable("Größe τ ± 0.1 – √2\n") == "Größe τ ± 0.1 – √2\n"
 
 
 @pytest.mark.parametrize(("best", "values"), [(1.0, [1.0, 1.0]), (0.0, [0.0, 0.4])])

@@ -1,5 +1,6 @@
 """The commands, gathered; and what happens to an error on its way out."""
 
+import re
 import sys
 from collections.abc import Callable
 from importlib import import_module
@@ -9,6 +10,8 @@ import typer
 
 from hotgrad import __version__
 from hotgrad.cli.extras import MissingExtraError, needing
+from hotgrad.cli.options import Command, naming_options
+from hotgrad.cli.terminal import complain
 
 UsageError: type[Exception] = typer.BadParameter.__bases__[0]
 """The command-line parser's own error, wherever this version of typer keeps it."""
@@ -32,7 +35,6 @@ app = typer.Typer(
     name="hotgrad",
     invoke_without_command=True,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -56,7 +58,7 @@ def _register(name: str, extra: str) -> None:
     except MissingExtraError as error:
         _register_absent(name, extra, error)
     else:
-        app.command(name)(command)
+        app.command(name, cls=Command)(command)
 
 
 def _register_absent(name: str, extra: str, error: MissingExtraError) -> None:
@@ -76,24 +78,42 @@ for _name, _extra in COMMANDS.items():
 
 def run(arguments: list[str] | None = None) -> int:
     """Run a command and return its exit status."""
+    began = (sys.argv[1:] if arguments is None else arguments)[:1]
     try:
         status = app(args=arguments, standalone_mode=False) or 0
     except UsageError as error:
         message = error.format_message().rstrip(".")  # type: ignore[attr-defined]
         return _fail(f"{message}. See --help.") if message else 0  # no command: help was shown
     except (ValueError, NotImplementedError) as error:
-        return _fail(str(error))
+        return _fail(naming_options(str(error), _options_of(began)))
     except OSError as error:
-        return _fail(f"{error.filename2 or error.filename or 'a file'}: {error.strerror}.")
+        name = error.filename2 or error.filename or "a file"
+        return _fail(f"{name}: {error.strerror or error}.")
+    except MemoryError as error:
+        return _fail(f"not enough memory: {error}. Ask for less.")
+    except RuntimeError as error:
+        # torch has no class of its own for what its CPU allocator refuses
+        asked = re.search(r"allocate (\d+) bytes|out of memory", str(error))
+        if asked is None:
+            raise
+        size = f": {int(asked[1]):,} bytes were asked for" if asked[1] else ""
+        return _fail(f"not enough memory{size}. Ask for less.")
     except (KeyboardInterrupt, typer.Abort):
         status = STOPPED
     if status == STOPPED:  # some versions of typer turn Ctrl-C into a status
-        began = (sys.argv[1:] if arguments is None else arguments)[:1]
-        hint = " A run goes on with --resume." if began == ["train"] else ""
-        print(f"\nhotgrad: stopped.{hint}", file=sys.stderr)
+        print(file=sys.stderr)
+        complain("stopped." + (" A run goes on with --resume." if began == ["train"] else ""))
     return status
 
 
+def _options_of(began: list[str]) -> dict[str, str]:
+    """How the command that was called spells its arguments."""
+    commands = getattr(typer.main.get_command(app), "commands", {})
+    params = [param for name in began if name in commands for param in commands[name].params]
+    spelt = ((param.name, [o for o in param.opts if o.startswith("--")]) for param in params)
+    return {name: options[0] for name, options in spelt if options}
+
+
 def _fail(message: str) -> int:
-    print("hotgrad: " + " ".join(message.split()), file=sys.stderr)
+    complain(message)
     return 2

@@ -20,13 +20,15 @@ from hotgrad.audit.statistics import GROUPS
 from hotgrad.audit.table import as_text
 from hotgrad.cli.advice import advice
 from hotgrad.cli.extras import needing
-from hotgrad.cli.options import option
-from hotgrad.cli.own_function import is_ours, is_own, told
+from hotgrad.cli.options import check_effects, option, overwrite_option, seed_option
+from hotgrad.cli.own_function import failing, is_own
 from hotgrad.cli.own_problem import own_problem
-from hotgrad.cli.progress import Counter, console, counting_bar, say, say_contents
+from hotgrad.cli.progress import counting_bar
+from hotgrad.cli.terminal import console, say, say_contents
 from hotgrad.estimators import ESTIMATORS, Estimator
 from hotgrad.files import new_folder
 from hotgrad.ops.checks import check_choice, check_count, check_temperature
+from hotgrad.progress import Report
 
 PROBLEM, CHOICE, RUN = "Problem", "What is measured", "Run"
 PROBLEMS: dict[str, Callable[[], Problem]] = {"subset": subset, "noisy-or": noisy_or}
@@ -34,6 +36,7 @@ NAMES = ("polynomial", "subset", "noisy-or", "vae")
 
 
 def audit(
+    context: typer.Context,
     problem: Annotated[
         str | None,
         typer.Argument(
@@ -87,9 +90,10 @@ def audit(
             CHOICE, "Most states of z to sum over for the exact gradient; beyond, an unbiased run."
         ),
     ] = 2**16,
-    seed: Annotated[
-        int, typer.Option(help="Of all random numbers.", min=0, max=2**63 - 1, rich_help_panel=RUN)
-    ] = 0,
+    seed: Annotated[int, seed_option(RUN, "Of all random numbers.")] = 0,
+    overwrite: Annotated[
+        bool, overwrite_option(RUN, "the files of an earlier audit in that folder")
+    ] = False,
     out: Annotated[
         Path | None,
         option(RUN, "A new folder for the results. [default: runs/audit-PROBLEM]", metavar="DIR"),
@@ -98,7 +102,7 @@ def audit(
         bool, option(RUN, "Print the result as JSON, and nothing else.", "--json")
     ] = False,
 ) -> None:
-    """Measure how biased, how noisy and how dear each gradient is, against the exact one.
+    """Measure how biased, how noisy and how costly each gradient is, against the exact one.
 
     Every estimator draws its gradient many times on the same f and q, and is ranked by the error of
     a training step in which each may ask f equally often. Prints a table and a verdict; a new
@@ -117,6 +121,15 @@ def audit(
     - `hotgrad audit mine.py:problem`: the function problem in mine.py returns (f, q), as
     `hg.expectation` takes them
     """
+    is_encoder = run is not None or problem == "vae"
+    check_effects(
+        context,
+        {
+            "power": (problem == "polynomial", "the problem polynomial"),
+            "items": (is_encoder, "the problem vae, or --run"),
+            "data_dir": (run is not None, "--run"),
+        },
+    )
     degrees = _temperatures(temperatures)
     names = None if estimators is None else _names(estimators)
     for name, count in (("--items", items), ("--num-samples", num_samples), ("--budget", budget)):
@@ -134,7 +147,7 @@ def audit(
     chosen: list[Estimator] | None = None
     if names is not None:
         chosen = [by_default(ESTIMATORS[name], posed.q, budget, seed) for name in names]
-    with aside(), new_folder(folder) as draft:
+    with aside(), new_folder(folder, overwrite=overwrite) as draft:
         with counting_bar("auditing", shown=not as_json) as progress:
             found = _measure(
                 posed,
@@ -161,7 +174,6 @@ def audit(
         return
     say(f"{posed.name}: {posed.text}\n\n{as_text(found.record(), console.width)}\n")
     say_contents(folder)
-    is_encoder = run is not None or problem == "vae"
     for line in advice(found, trains_vae=is_encoder):
         say(line)
 
@@ -209,17 +221,13 @@ def _pose(
 def _measure(
     problem: Problem,
     estimators: list[Estimator] | None,
-    progress: Counter,
+    progress: Report,
     *,
     own: bool,
     **settings: Any,
 ) -> Audit:
-    try:
+    with failing(f"{problem.name}'s f") if own else nullcontext():
         found = measure(problem.f, problem.q, estimators, progress=progress, **settings)
-    except Exception as error:
-        if is_ours(error) or not own:
-            raise
-        raise ValueError(f"{problem.name}'s f failed: {told(error)}.") from error
     if not found.rows:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in found.refused.items())
         raise ValueError(f"None of the estimators serves {problem.name}. {reasons}.")

@@ -1,15 +1,18 @@
 """`hotgrad draw`: samples of a choice on the terminal, hard or relaxed."""
 
 import json
+import math
 from typing import Annotated, Any
 
 import torch
 import typer
 from rich.table import Table
+from rich.text import Text
 from torch import Tensor
 
 from hotgrad import distributions
-from hotgrad.cli.progress import console
+from hotgrad.cli.options import seed_option
+from hotgrad.cli.terminal import console
 from hotgrad.estimators import GumbelSoftmax
 from hotgrad.ops.checks import check_count, check_subset_size
 
@@ -41,9 +44,7 @@ def draw(
         int | None,
         typer.Option("--m", help="m-hot vectors: m categories without replacement.", metavar="M"),
     ] = None,
-    seed: Annotated[
-        int | None, typer.Option(help="For the same samples again.", min=0, max=2**63 - 1)
-    ] = None,
+    seed: Annotated[int | None, seed_option(None, "For the same samples again.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")] = False,
 ) -> None:
     """Draw one-hot vectors (or bits, or m-hot vectors) and look at them.
@@ -66,6 +67,11 @@ def draw(
         generator.seed()
     else:
         generator.manual_seed(seed)
+    if temperature is not None and not 0 < temperature < math.inf:
+        raise ValueError(
+            f"--temperature must be positive and finite, got {temperature:g}. Leave it out for "
+            "hard samples."
+        )
     if temperature is None:
         samples = q.sample((count,), generator=generator)
     else:
@@ -113,7 +119,7 @@ def _table(mean: Tensor, samples: Tensor, temperature: float | None, chosen: int
     return table
 
 
-def _bar(value: float, hard: bool) -> str:
+def _bar(value: float, hard: bool) -> Text:
     full = round(value * BAR / 2)
-    blocks = "█" * full + "[dim]" + "░" * (BAR // 2 - full) + "[/dim]"
-    return f"{blocks} {value:.0f}" if hard else f"{blocks} {value:.3f}"
+    empty = ("░" * (BAR // 2 - full), "dim")
+    return Text.assemble("█" * full, empty, f" {value:.0f}" if hard else f" {value:.3f}")

@@ -9,9 +9,9 @@ import typer
 
 from hotgrad import vae
 from hotgrad.cli.plots import save_samples
-from hotgrad.cli.progress import console
-from hotgrad.cli.runs import RunArgument, SeedOption
-from hotgrad.files import written_whole
+from hotgrad.cli.runs import OverwriteOption, RunArgument, SeedOption
+from hotgrad.cli.terminal import say
+from hotgrad.files import check_new_file, written_whole
 from hotgrad.ops.checks import check_count
 
 
@@ -25,6 +25,7 @@ def generate(
             metavar="FILE",
         ),
     ] = None,
+    overwrite: OverwriteOption = False,
     seed: SeedOption = 0,
 ) -> None:
     """Draw codes from the prior and decode them."""
@@ -35,8 +36,7 @@ def generate(
     target = out or run / "generated.png"
     if target.suffix not in (".png", ".npy"):
         raise ValueError(f"--out ends in .png or .npy, got {target}.")
-    if not target.parent.is_dir():
-        raise ValueError(f"There is no folder {target.parent}.")
+    check_new_file(target, overwrite=overwrite)
     with torch.no_grad():
         items = model.generate(count, generator=torch.Generator().manual_seed(seed))
     items = items.unflatten(-1, shape)
@@ -45,4 +45,4 @@ def generate(
     else:
         with written_whole(target) as temporary, temporary.open("wb") as file:
             np.save(file, items.numpy(), allow_pickle=False)
-    console.print(f"{count} items in {target}", soft_wrap=True, markup=False, highlight=False)
+    say(f"{count:,} items in {target}")

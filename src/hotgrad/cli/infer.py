@@ -5,7 +5,7 @@ import json
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, redirect_stdout
+from contextlib import ExitStack, contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Annotated
 
@@ -13,19 +13,26 @@ import torch
 import typer
 
 from hotgrad.cli.extras import needing
-from hotgrad.cli.inference_problem import NAMES, Posed, chosen_estimator, pose
+from hotgrad.cli.inference_problem import NAMES, chosen_estimator, pose
 from hotgrad.cli.inference_report import Report
-from hotgrad.cli.options import option
-from hotgrad.cli.own_function import is_ours, told
-from hotgrad.cli.progress import fitting_bar, say_contents
+from hotgrad.cli.options import check_effects, option, overwrite_option, seed_option
+from hotgrad.cli.own_function import failing, is_own
+from hotgrad.cli.progress import counting_bar
+from hotgrad.cli.terminal import complain, say_contents
+from hotgrad.estimators import ESTIMATORS
 from hotgrad.files import new_folder
 from hotgrad.inference import fit as run_fit
+from hotgrad.inference.course import shown_on
+from hotgrad.inference.watch import DIVERGED
 from hotgrad.ops import checks
 
 CHOICE, RUN = "How it is fitted", "Run"
+DIVERGED_STATUS = 1
+"""The exit status of a fit that diverged; its last good state was kept, shown and written."""
 
 
 def infer(
+    context: typer.Context,
     problem: Annotated[
         str,
         typer.Argument(
@@ -34,7 +41,7 @@ def infer(
         ),
     ],
     estimator: Annotated[
-        str, option(CHOICE, "Of the gradient, such as disarm or indecater.", metavar="NAME")
+        str, option(CHOICE, f"Of the gradient: {', '.join(ESTIMATORS)}, vimco.", metavar="NAME")
     ] = "score-function",
     temperature: Annotated[
         float | None,
@@ -60,13 +67,14 @@ def infer(
     budget: Annotated[
         int, option(RUN, "Most states of the unknowns to sum over for the exact posterior.")
     ] = 2**16,
-    seed: Annotated[
-        int, typer.Option(help="Of all random numbers.", min=0, max=2**63 - 1, rich_help_panel=RUN)
-    ] = 0,
+    seed: Annotated[int, seed_option(RUN, "Of all random numbers.")] = 0,
     out: Annotated[
         Path | None,
         option(RUN, "A new folder for the results. [default: runs/infer-PROBLEM]", metavar="DIR"),
     ] = None,
+    overwrite: Annotated[
+        bool, overwrite_option(RUN, "the files of an earlier run in that folder")
+    ] = False,
     as_json: Annotated[
         bool, option(RUN, "Print the result as JSON, and nothing else.", "--json")
     ] = False,
@@ -75,13 +83,16 @@ def infer(
 
     Prints the marginals and how far to trust them; where the states are few, by the exact
     posterior. A new folder holds fit.safetensors (for hotgrad.inference.load), fit.png,
-    marginals.csv and fit.json.
+    marginals.csv and fit.json. The exit status is 0; 1 if the fit diverged, whose last good state
+    is shown and written; 2 after an error.
 
     - `hotgrad infer noisy-or`: which of 12 causes explain what was found?
 
     - `hotgrad infer mine.py:problem`: the function problem in mine.py returns (log_joint, q), or
     (log_joint, q, data), as `hotgrad.inference.fit` takes them
     """
+    exact = estimator == "exact" and objective == "elbo"
+    check_effects(context, {"num_samples": (not exact, "an estimator that samples")})
     for name, count in (("--num-samples", num_samples), ("--steps", steps), ("--budget", budget)):
         checks.check_count(count, name)
     if step_size is not None:
@@ -92,58 +103,71 @@ def infer(
 
         import_arviz()
         import safetensors  # noqa: F401
-    # what a user's function prints is not JSON
-    aside = functools.partial(redirect_stdout, sys.stderr) if as_json else nullcontext
-    with aside():
+    caught: list[warnings.WarningMessage] = []
+    with _calling(None, caught, aside=as_json):
         posed = pose(problem)
         chosen = chosen_estimator(estimator, temperature, posed.q, seed)
+    own = posed.name if is_own(problem) else None
     adam = None if step_size is None else functools.partial(torch.optim.Adam, lr=step_size)
     folder = out or Path("runs") / f"infer-{posed.name}"
     generator = torch.Generator().manual_seed(seed)
-    with aside(), new_folder(folder) as draft, _naming(posed), _warnings() as caught:
-        with fitting_bar("fitting", shown=not as_json) as progress:
-            fitted = run_fit(
-                posed.log_joint,
-                posed.q,
-                estimator=chosen,
-                num_samples=num_samples,
-                steps=steps,
-                objective=objective,
-                optimizer=adam,
-                data=posed.data,
-                batch_size=batch_size,
-                generator=generator,
-                progress=progress,
-            )
-        report = Report(posed, fitted, fitted.diagnose(budget=budget, generator=generator), seed)
-        fitted.save(draft / "fit.safetensors")
-        report.write(draft)
-        draw(fitted, draft / "fit.png", title=f"{posed.name}: {posed.text}")
+    with new_folder(folder, overwrite=overwrite) as draft:
+        with _calling(own, caught, aside=as_json):
+            with counting_bar("fitting", shown=not as_json) as progress:
+                fitted = run_fit(
+                    posed.log_joint,
+                    posed.q,
+                    estimator=chosen,
+                    num_samples=num_samples,
+                    steps=steps,
+                    objective=objective,
+                    optimizer=adam,
+                    data=posed.data,
+                    batch_size=batch_size,
+                    generator=generator,
+                    progress=shown_on(progress),
+                )
+            diagnosis = fitted.diagnose(budget=budget, generator=generator)
+            report = Report(posed, fitted, diagnosis, seed)
+            record = report.record
+        # before it is written, so that a full disk loses nothing
+        if as_json:
+            typer.echo(json.dumps(record, allow_nan=False))
+        else:
+            report.show()
+        with _calling(own, caught, aside=as_json):
+            fitted.save(draft / "fit.safetensors")
+            report.write(draft)
+            draw(fitted, draft / "fit.png", title=f"{posed.name}: {posed.text}")
     for message in dict.fromkeys(str(warning.message) for warning in caught):
         # the reason is shown with the rest
-        if message != fitted.reason:
-            print("hotgrad: " + " ".join(message.split()), file=sys.stderr)
-    if as_json:
-        typer.echo(json.dumps(report.record, allow_nan=False))
-        return
-    report.show()
-    say_contents(folder)
+        if not message.startswith(fitted.reason):
+            complain(message)
+    if not as_json:
+        say_contents(folder)
+    if fitted.outcome == DIVERGED:
+        smaller = fitted.trace.step_sizes[-1] / 10
+        complain(f"the fit diverged. If the model is right, try --step-size {smaller:.2g}.")
+        raise typer.Exit(DIVERGED_STATUS)
 
 
 @contextmanager
-def _warnings() -> Iterator[list[warnings.WarningMessage]]:
-    """Collects warnings to users, which are a line each on the terminal, without their place."""
-    with warnings.catch_warnings(record=True) as caught:
+def _calling(
+    own: str | None, caught: list[warnings.WarningMessage], *, aside: bool
+) -> Iterator[None]:
+    """Around what calls a user's functions.
+
+    Args:
+        own: the name of the user's problem, if it is one, whose errors are told with their place.
+        caught: gets the warnings to users, which are a line each on the terminal.
+        aside: whether what is printed goes to the error stream: it is not JSON.
+    """
+    with ExitStack() as stack:
+        if aside:
+            stack.enter_context(redirect_stdout(sys.stderr))
+        if own is not None:
+            stack.enter_context(failing(own))
+        new = stack.enter_context(warnings.catch_warnings(record=True))
         warnings.simplefilter("always", UserWarning)
-        yield caught
-
-
-@contextmanager
-def _naming(posed: Posed) -> Iterator[None]:
-    """Around calls of the user's functions, whose errors are told with their place."""
-    try:
         yield
-    except Exception as error:
-        if is_ours(error) or not posed.own:
-            raise
-        raise ValueError(f"{posed.name} failed: {told(error)}.") from error
+        caught += new

@@ -40,7 +40,6 @@ class Posed:
         log_joint: as `fit` takes it.
         q: as `fit` takes it.
         data: or None.
-        own: whether it's the user's.
     """
 
     name: str
@@ -48,7 +47,6 @@ class Posed:
     log_joint: Callable[..., Any]
     q: Any
     data: Any = None
-    own: bool = True
 
 
 def pose(name: str) -> Posed:
@@ -62,7 +60,7 @@ def pose(name: str) -> Posed:
         posed = noisy_or()
         causes = posed.q.event_shape.numel()
         text = f"which of {causes} causes explain what was found"
-        return Posed(name, text, lambda z: -posed.f(z), posed.q, own=False)
+        return Posed(name, text, lambda z: -posed.f(z), posed.q)
     returned, function_name, text = call_own(name, EXPECTED)
     if not isinstance(returned, tuple) or len(returned) not in (2, 3):
         raise ValueError(f"{name}() returned {kind(returned)}. {EXPECTED}.")

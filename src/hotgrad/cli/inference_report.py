@@ -14,11 +14,11 @@ from typing import Any
 
 import torch
 from rich.table import Table
-from rich.text import Text
 from torch import Tensor
 
 from hotgrad.cli.inference_problem import Posed
-from hotgrad.cli.progress import console, say
+from hotgrad.cli.terminal import console, say
+from hotgrad.files import written_whole
 from hotgrad.inference import Diagnosis, Fit
 from hotgrad.inference.parts import Unknown
 
@@ -55,6 +55,7 @@ class Report:
             "seed": self.seed,
             "objective": self.fit.label,
             "steps": len(self.fit.trace.bounds),
+            "outcome": self.fit.outcome,
             "converged": self.fit.converged,
             "reason": self.fit.reason,
             "elbo": self.fit.elbo if math.isfinite(self.fit.elbo) else None,
@@ -75,8 +76,12 @@ class Report:
     def write(self, folder: Path) -> None:
         """fit.json and marginals.csv in a folder that exists."""
         text = json.dumps(self.record, indent=2, allow_nan=False)
-        (folder / "fit.json").write_text(text + "\n", encoding="utf-8")
-        with (folder / "marginals.csv").open("w", newline="", encoding="utf-8") as file:
+        with written_whole(folder / "fit.json") as draft:
+            draft.write_text(text + "\n", encoding="utf-8")
+        with (
+            written_whole(folder / "marginals.csv") as draft,
+            draft.open("w", newline="", encoding="utf-8") as file,
+        ):
             rows = csv.writer(file)
             rows.writerow(["unknown", "index", "category", "probability", "exact"])
             for unknown in self.unknowns:
@@ -84,17 +89,13 @@ class Report:
 
     def show(self) -> None:
         """The reason, the marginals and the diagnosis on the terminal."""
-        _say_wrapped(f"{self.posed.name}: {self.posed.text}")
-        _say_wrapped(f"{self.fit.reason[:1].upper()}{self.fit.reason[1:].rstrip('.')}.\n")
+        console.print(f"{self.posed.name}: {self.posed.text}")
+        console.print(f"{self.fit.reason[:1].upper()}{self.fit.reason[1:].rstrip('.')}.\n")
         for unknown in self.unknowns:
             if unknown.values.numel():
                 console.print(_table(unknown, self._exact.get(unknown.name)))
         # it has lines of its own
         say(f"\n{self.diagnosis}\n")
-
-
-def _say_wrapped(text: str) -> None:
-    console.print(text, markup=False, highlight=False)
 
 
 def _lines(unknown: Unknown, exact: Tensor | None) -> Iterator[list[Any]]:
@@ -119,8 +120,7 @@ def _table(unknown: Unknown, exact: Tensor | None) -> Table:
     columns = [values] if exact is None else [values, exact.reshape(values.shape)]
     shown = [column.gather(-1, top).flatten() for column in columns]
     table = Table()
-    # a text, since a name may look like markup
-    table.add_column(Text(unknown.name), overflow="fold")
+    table.add_column(unknown.name, overflow="fold")
     if choice:
         table.add_column("likeliest", justify="right")
     for heading in ("probability" if choice else "P(1)", "exact")[: len(shown)]:

@@ -4,7 +4,8 @@ Or `file.py:function`, a file anywhere, loaded as `python file.py` would.
 """
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 from importlib import import_module
 from importlib.util import module_from_spec, spec_from_file_location
@@ -12,6 +13,11 @@ from pathlib import Path
 from traceback import extract_tb
 from types import ModuleType
 from typing import Any, NamedTuple
+
+from hotgrad.ops.checks import shown
+
+FAILURES = (Exception, SystemExit)
+"""What a user's code may raise; that it wants to end the process is a failure, too."""
 
 
 class Returned(NamedTuple):
@@ -44,7 +50,7 @@ def call_own(name: str, expected: str) -> Returned:
     function = _function(module, place, function_name)
     try:
         value = function()
-    except Exception as error:
+    except FAILURES as error:
         raise ValueError(f"{name}() failed: {told(error)}. {expected}.") from error
     text = (function.__doc__ or name).strip().splitlines()[0].rstrip(".")
     return Returned(value, function_name, text)
@@ -73,7 +79,7 @@ def _module(name: str) -> ModuleType:
             f"There is no module {name}: neither {name.replace('.', '/')}.py in {Path.cwd()} nor "
             "an installed one."
         ) from error
-    except Exception as error:
+    except FAILURES as error:
         raise ValueError(f"{name} can't be imported: {told(error)}.") from error
 
 
@@ -88,7 +94,7 @@ def _file(path: Path) -> ModuleType:
     sys.modules[module.__name__] = module
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except FAILURES as error:
         del sys.modules[module.__name__]
         raise ValueError(f"{path} can't be imported: {told(error)}.") from error
     return module
@@ -121,20 +127,45 @@ def kind(value: object) -> str:
     return f"{'an' if name[0] in 'aeiouAEIOU' else 'a'} {name}"
 
 
-def told(error: Exception) -> str:
+@contextmanager
+def failing(name: str) -> Iterator[None]:
+    """Around calls of a user's functions, whose errors are told with their place.
+
+    Args:
+        name: what failed.
+
+    Raises:
+        ValueError: an error of their code, in one line; the library's own come through.
+    """
+    try:
+        yield
+    except FAILURES as error:
+        if is_ours(error):
+            raise
+        raise ValueError(f"{name} failed: {told(error)}.") from error
+
+
+def told(error: BaseException) -> str:
     """An error's kind, its first line, and where in the user's files it came about."""
     lines = str(error).strip().splitlines()
     what = f"{type(error).__name__}: {lines[0].rstrip('.')}" if lines else type(error).__name__
+    if isinstance(error, SystemExit):
+        what = f"it called sys.exit({shown(error.code)})"
     place = place_of(error)
     return f"{what} ({place})" if place else what
 
 
-def is_ours(error: Exception) -> bool:
-    """Whether an error is a message of this library, rather than of the user's own code."""
-    return isinstance(error, ValueError | NotImplementedError) and not place_of(error)
+def is_ours(error: BaseException) -> bool:
+    """Whether an error is a message of this library, rather than of the user's own code.
+
+    Of memory and files it is, too, if no line of the user's was passed.
+    """
+    kinds = ValueError | NotImplementedError | OSError | MemoryError
+    refused = isinstance(error, RuntimeError) and "allocate" in str(error)
+    return (isinstance(error, kinds) or refused) and not place_of(error)
 
 
-def place_of(error: Exception) -> str | None:
+def place_of(error: BaseException) -> str | None:
     """The last line of a file in the current folder that an error passed, if it did."""
     here, hotgrad = Path.cwd(), Path(__file__).parents[1]
     for frame in reversed(extract_tb(error.__traceback__)):

@@ -7,12 +7,17 @@ from typing import Annotated
 import typer
 
 from hotgrad.cli.extras import needing
-from hotgrad.cli.options import option
-from hotgrad.cli.progress import counting_bar, say_contents, selection_bar
+from hotgrad.cli.options import option, overwrite_option, seed_option
+from hotgrad.cli.progress import counting_bar
 from hotgrad.cli.selection_report import Column, Report
+from hotgrad.cli.terminal import complain, say_contents
+from hotgrad.distributions import KSubset, PlackettLuceSubset
+from hotgrad.estimators import row_wise_estimators
 from hotgrad.files import new_folder
+from hotgrad.ops.checks import check_count
 
 DATA, CHOICE, RUN = "Data", "Choice", "Run"
+ESTIMATORS = row_wise_estimators(KSubset, PlackettLuceSubset)
 
 
 def select(
@@ -29,7 +34,12 @@ def select(
         option(DATA, "Column to predict; without it, all columns are rebuilt.", metavar="COLUMN"),
     ] = None,
     drop: Annotated[
-        str, option(DATA, "Columns to leave out, such as identifiers.", metavar="A,B,..")
+        str,
+        option(
+            DATA,
+            "Columns to leave out, such as identifiers; names with commas in double quotes.",
+            metavar="A,B,..",
+        ),
     ] = "",
     impute: Annotated[
         bool, option(DATA, "Fill missing values with the training part's medians.", "--impute")
@@ -47,27 +57,33 @@ def select(
         str,
         option(
             CHOICE,
-            "auto, classification, regression or reconstruction. auto takes text, booleans and at "
-            "most 20 different whole numbers for classes.",
+            "auto, classification, regression or reconstruction. auto goes by the target: text, "
+            "booleans and few different whole numbers are classes.",
             metavar="NAME",
         ),
     ] = "auto",
     estimator: Annotated[
-        str, option(CHOICE, "Of the gradient, such as imle or gumbel-softmax.", metavar="NAME")
+        str,
+        option(
+            CHOICE,
+            f"How the gradient of a random choice is estimated: {', '.join(ESTIMATORS)}.",
+            metavar="NAME",
+        ),
     ] = "straight-through",
     epochs: Annotated[
         int | None,
         option(CHOICE, "Passes over the rows. [default: about 3,000 steps]", metavar="N"),
     ] = None,
-    seed: Annotated[
-        int, typer.Option(help="Of all that is drawn.", min=0, max=2**32 - 1, rich_help_panel=RUN)
-    ] = 0,
+    seed: Annotated[int, seed_option(RUN, "Of all that is drawn.", largest=2**32 - 1)] = 0,
     out: Annotated[
         Path | None,
         option(
             RUN, "Folder for the results, a new one. [default: runs/TABLE-K-columns]", metavar="DIR"
         ),
     ] = None,
+    overwrite: Annotated[
+        bool, overwrite_option(RUN, "the results of a folder that exists")
+    ] = False,
     as_json: Annotated[bool, option(RUN, "Print JSON and nothing else.", "--json")] = False,
 ) -> None:
     """Choose k columns of a table, and see what they are worth on rows that nobody learned from.
@@ -86,12 +102,18 @@ def select(
         # these take a second to import, and no other command needs them
         from hotgrad.selection import SubsetSelector
         from hotgrad.selection.holdout import hold_out
+        from hotgrad.selection.learner import shown_on
+        from hotgrad.selection.names import brief, split_names
         from hotgrad.selection.problems import pose
-        from hotgrad.selection.scores import METRICS, compare
+        from hotgrad.selection.scores import METRICS, MOST_ROWS, compare
+        from hotgrad.selection.settings import check_estimator
         from hotgrad.selection.tables import read_table
-    dropped = [name for name in drop.split(",") if name]
+    check_estimator(estimator)
+    if epochs is not None:
+        check_count(epochs, "--epochs")
     folder = out or Path("runs") / f"{Path(table).stem}-{k}-columns"
     frame = read_table(table)
+    dropped = split_names(drop, list(frame.columns))
     problem = pose(frame, k=k, target=target, task=task, drop=dropped, impute=impute)
     train, test = hold_out(problem, k, seed, same_unit=same_unit)
     names = list(train.features.columns)
@@ -103,9 +125,12 @@ def select(
         epochs=epochs,
         random_state=seed,
     )
-    with new_folder(folder) as draft:
-        with selection_bar(f"choosing {k} of {len(names)}", shown=not as_json) as listener:
-            selector.fit(train.features, train.target, progress=listener)
+    with new_folder(folder, overwrite=overwrite) as draft:
+        if problem.inferred is not None and problem.inferred.doubt:
+            ask = "--task classification or --task regression"
+            complain(problem.inferred.warning(str(target), ask))
+        with counting_bar(f"choosing {k} of {len(names)}", shown=not as_json) as progress:
+            selector.fit(train.features, train.target, progress=shown_on(progress))
         chances = selector.inclusion_probabilities_.tolist()
         columns = sorted(
             map(Column, names, selector.get_support().tolist(), chances),
@@ -120,6 +145,7 @@ def select(
                 "table": table,
                 "target": target,
                 "task": problem.task,
+                "task_inferred_from": problem.inferred and problem.inferred.reason,
                 "k": k,
                 "drop": dropped,
                 "same_unit": same_unit,
@@ -128,15 +154,23 @@ def select(
                 "epochs": epochs,
                 "rows": len(problem.features),
                 "held_out": len(test.features),
+                "compared_rows": min(len(train.features), MOST_ROWS),
                 "imputed_values": problem.missing,
             },
             metric=METRICS[problem.task],
             columns=columns,
             scores=scores,
         )
+        # before they are written: a full disk loses nothing
+        if as_json:
+            typer.echo(json.dumps(report.record, allow_nan=False))
+        else:
+            report.show()
         report.write(draft)
-    if as_json:
-        typer.echo(json.dumps(report.record, allow_nan=False))
-        return
-    report.show()
-    say_contents(folder)
+    if report.formulas:
+        complain(
+            f"{len(report.formulas)} names in columns.csv look like formulas to a spreadsheet, "
+            f"the first {brief(report.formulas[0])}. Import them there as text."
+        )
+    if not as_json:
+        say_contents(folder)

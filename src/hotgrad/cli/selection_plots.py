@@ -1,6 +1,7 @@
 """The picture of a selection: how sure each column's place is, and what the choice is worth."""
 
 import os
+from bisect import bisect_left
 from collections.abc import Sequence
 
 from matplotlib.axes import Axes
@@ -19,6 +20,7 @@ from hotgrad.canvas import (
     TICK_SIZE,
     TRAIN,
     VALID,
+    drawable,
     place,
     quieten,
     save,
@@ -29,6 +31,8 @@ _ROW = 46
 _MAX_ROWS = 24
 _RUNNERS_UP = 5
 _MAX_NAME = 420
+_MOST_MEASURED = 400
+"""Characters: more never fit, and measuring takes time."""
 _BARS_WIDTH, _SCORES_WIDTH, _VALUES_WIDTH = 640, 560, 235
 _BESIDE_NAMES = 14
 _GAP = 150
@@ -146,11 +150,16 @@ def _fitted(names: Sequence[str]) -> tuple[list[str], int]:
 
     fitted = []
     for name in names:
-        whole = short = " ".join(name.split())
-        kept = len(whole)
-        while width(short) > _MAX_NAME:
-            kept -= 1
-            # like names often differ at the end alone
-            short = f"{whole[: (kept + 1) // 2]}…{whole[len(whole) - kept // 2 :]}"
-        fitted.append(short)
+        whole = drawable(shortened(" ".join(name.split()), _MOST_MEASURED))
+        too_many = bisect_left(
+            range(len(whole) + 1), True, key=lambda kept: width(shortened(whole, kept)) > _MAX_NAME
+        )
+        fitted.append(shortened(whole, too_many - 1))
     return fitted, round(max(map(width, fitted))) + _BESIDE_NAMES
+
+
+def shortened(text: str, most: int) -> str:
+    """A long text without its middle: like names often differ at the end alone."""
+    if len(text) <= most:
+        return text
+    return f"{text[: (most + 1) // 2]}…{text[len(text) - most // 2 :]}"

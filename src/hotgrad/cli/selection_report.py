@@ -7,16 +7,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.markup import escape
 from rich.table import Table
 
-from hotgrad.cli.progress import console
-from hotgrad.cli.selection_plots import save_selection
+from hotgrad.cli.selection_plots import save_selection, shortened
+from hotgrad.cli.terminal import console, say
 
 if TYPE_CHECKING:  # scikit-learn takes a second to import, for every command
     from hotgrad.selection.scores import Metric, Score
 
 MAX_PRINTED = 40
+_LONGEST_NAME = 60
+"""In a title."""
 
 
 @dataclass(frozen=True)
@@ -77,22 +78,31 @@ class Report:
         )
 
     @property
+    def formulas(self) -> list[str]:
+        """Names that a spreadsheet would compute; they are written as they are, to be joined by."""
+        return [c.column for c in self.columns if c.column.startswith(("=", "+", "-", "@"))]
+
+    @property
     def title(self) -> str:
         """Which columns of what, in one line."""
         target = self.settings["target"]
-        aim = "to rebuild all of them" if target is None else f"to predict {target}"
-        k, table = self.settings["k"], Path(self.settings["table"]).name
+        aim = "to rebuild all of them"
+        if target is not None:
+            aim = f"to predict {shortened(target, _LONGEST_NAME)}"
+        k, table = self.settings["k"], shortened(Path(self.settings["table"]).name, _LONGEST_NAME)
         return f"{table}: {k} of {len(self.columns)} columns {aim}"
 
     def show(self) -> None:
         """The chosen columns and the scores on the terminal."""
         chosen = [column for column in self.columns if column.chosen]
-        console.print(self.title, soft_wrap=True, markup=False, highlight=False)
+        say(self.title)
+        if self.settings["task_inferred_from"] is not None:
+            say(f"task: {self.settings['task']} ({self.settings['task_inferred_from']})")
         table = Table()
         table.add_column("chosen column", overflow="fold")
         table.add_column("probability", justify="right")
         for column in chosen[:MAX_PRINTED]:
-            table.add_row(escape(column.column), f"{column.probability:.3f}")
+            table.add_row(column.column, f"{column.probability:.3f}")
         console.print(table)
         if len(chosen) > MAX_PRINTED:
             console.print(f"and {len(chosen) - MAX_PRINTED:,} more, in columns.csv")
@@ -100,11 +110,13 @@ class Report:
         if imputed:
             console.print(
                 f"{imputed:,} missing values filled with medians of the training part",
-                highlight=False,
             )
         held, rows = self.settings["held_out"], self.settings["rows"]
-        console.print(f"Scored by {self.metric.model}", highlight=False)
-        console.print(f"on {held:,} of {rows:,} rows that nobody learned from:", highlight=False)
+        console.print(f"Scored by {self.metric.model}")
+        compared = self.settings["compared_rows"]
+        if compared < rows - held:
+            say(f"learned from {compared:,} of {rows - held:,} rows, as the other choices are,")
+        console.print(f"on {held:,} of {rows:,} rows that nobody learned from:")
         scores = Table()
         scores.add_column("columns chosen by")
         scores.add_column(f"{self.metric.name}\n({self.metric.direction})", justify="right")

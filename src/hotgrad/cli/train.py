@@ -8,12 +8,15 @@ import typer
 from torch import distributed
 
 from hotgrad import vae
-from hotgrad.cli.options import option
+from hotgrad.cli.options import check_effects, option, was_typed
 from hotgrad.cli.pictures import draw_pictures
-from hotgrad.cli.progress import say, say_contents, training_bar
+from hotgrad.cli.progress import training_bar
+from hotgrad.cli.terminal import say, say_contents, warnings_told
+from hotgrad.estimators import ESTIMATORS, has_baseline, has_temperature
 
 # the class: in an object "auto" is settled already
 DEFAULT = vae.Config
+LEARNING_TEMPERATURE = ("rebar", "relax")
 DATA, MODEL, GRADIENT, TRAINING, RUN = "Data", "Model", "Gradient", "Training", "Run"
 
 
@@ -104,7 +107,11 @@ def train(
     ] = DEFAULT.optimizer,
     learning_rate: Annotated[float, option(TRAINING, "Of the optimiser.")] = DEFAULT.learning_rate,
     seed: Annotated[
-        int, option(TRAINING, "On a CPU the same seed gives the same weights, bit for bit.")
+        int,
+        option(
+            TRAINING,
+            "On a CPU the same seed with as many threads gives the same weights, bit for bit.",
+        ),
     ] = DEFAULT.seed,
     accelerator: Annotated[str, _one_of(TRAINING, "accelerator")] = DEFAULT.accelerator,
     devices: Annotated[int, option(TRAINING, "How many.")] = DEFAULT.devices,
@@ -131,13 +138,14 @@ def train(
         if out is None:
             raise ValueError("--resume needs --out, the folder of the run to go on with.")
         stored, _ = vae.RunFolder.open(out).read_config()
-        typed = {name: value for name, value in given.items() if _was_typed(context, name)}
+        typed = {name: value for name, value in given.items() if was_typed(context, name)}
         config = dataclasses.replace(stored, **typed)
     else:
         config = vae.Config(**given)
+    _check_effects(context, config)
     folder = out or Path("runs") / f"{Path(config.data).stem}-{config.latent}"
     dataset = vae.load_dataset(config.data, data_dir=config.data_dir, column=config.column)
-    with training_bar(dataset.name) as listener:
+    with training_bar(dataset.name) as listener, warnings_told():
         model = vae.train(
             config,
             folder,
@@ -162,6 +170,26 @@ def _widths(text: str) -> tuple[int, ...]:
         ) from None
 
 
-def _was_typed(context: typer.Context, name: str) -> bool:
-    source = context.get_parameter_source(name)
-    return source is not None and source.name == "COMMANDLINE"
+def _check_effects(context: typer.Context, config: vae.Config) -> None:
+    """Refuse settings that the others leave without an effect."""
+    cls = ESTIMATORS[config.estimator]
+    tempered = has_temperature(cls) or config.estimator in LEARNING_TEMPERATURE
+    scheduled = has_temperature(cls) and config.schedule != "constant"
+    check_effects(
+        context,
+        {
+            "data_dir": (config.data != "digits", "--data mnist, binarized-mnist or a file"),
+            "column": (config.data.endswith(".npz"), "--data FILE.npz"),
+            "corruption_level": (config.corruption != "none", "--corruption mask or gaussian"),
+            "num_categories": (config.latent != "bernoulli", "--latent categorical or k-subset"),
+            "subset_size": (config.latent == "k-subset", "--latent k-subset"),
+            "hidden": (config.network == "mlp", "--network mlp"),
+            "baseline": (has_baseline(cls), "--estimator score-function or muprop"),
+            "prior_temperature": (config.kl == "concrete", "--kl concrete"),
+            "temperature": (tempered, "an --estimator with a temperature, such as gumbel-softmax"),
+            "schedule": (has_temperature(cls), "an --estimator with a temperature to schedule"),
+            "min_temperature": (scheduled, "a temperature that falls: --schedule cosine"),
+            "anneal_rate": (config.schedule == "exponential", "--schedule exponential"),
+            "anneal_every": (config.schedule == "exponential", "--schedule exponential"),
+        },
+    )
