@@ -12,14 +12,16 @@ PYTHON ?= $(shell for p in python3.11 python3 python; do \
 WORKERS ?= 2
 PYTEST_ARGS ?=
 
+LOWEST := build/lowest
+
 DEMO := runs/demo
 DEMO_EPOCHS ?= 200
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format constraints clean
+.PHONY: help install demo test test-slow test-lowest lint format constraints clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 install: $(STAMP) ## make .venv and install the library with all extras, at the pinned versions
 
@@ -57,6 +59,20 @@ format: $(STAMP) ## rewrite the sources in the project's format
 
 test: lint ## lint, then run every test and show the coverage (PYTEST_ARGS adds options)
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n $(WORKERS) --dist worksteal --cov=hotgrad $(PYTEST_ARGS)
+
+test-slow: $(STAMP) ## give every command and every function bad input: more than a thousand cases
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n $(WORKERS) --dist worksteal tests/sweep $(PYTEST_ARGS)
+
+test-lowest: $(LOWEST)/.installed ## run every test with the lowest versions that pyproject.toml admits
+	OMP_NUM_THREADS=1 $(LOWEST)/bin/python -m pytest -n $(WORKERS) --dist worksteal $(PYTEST_ARGS)
+
+# The pins are pyproject.toml's own lower bounds: two of one package would leave pip nothing.
+$(LOWEST)/.installed: pyproject.toml
+	$(PYTHON) -m venv --clear $(LOWEST)
+	grep -oE '"[A-Za-z][A-Za-z0-9._-]*>=[0-9.]+' $< | sed 's/"//; s/>=/==/' | sort -u > $(LOWEST).txt
+	$(LOWEST)/bin/python -m pip install --disable-pip-version-check -c $(LOWEST).txt hatchling
+	$(LOWEST)/bin/python -m pip install --disable-pip-version-check -c $(LOWEST).txt --no-build-isolation -e '.[all,test]'
+	@touch $@
 
 TORCH ?= 2.13.0
 constraints: ## write constraints.txt anew: the newest versions that fit torch 2.13.0 (TORCH=)

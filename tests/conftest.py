@@ -1,9 +1,11 @@
-"""The seed of the tests: fixed unless asked otherwise, printed, and different for every test."""
+"""The seed of the tests, fixed unless asked otherwise, and what else tests share."""
 
 import secrets
+import signal
 import zlib
 from collections.abc import Iterator
 
+import processes
 import pytest
 import torch
 from torch.distributions import Distribution
@@ -44,3 +46,18 @@ def generator(request: pytest.FixtureRequest) -> torch.Generator:
     """A generator of the test's own, so that a test draws the same whichever others run."""
     own = zlib.crc32(request.node.nodeid.encode())
     return torch.Generator().manual_seed(request.config.getoption("--seed") * 2**32 + own)
+
+
+@pytest.fixture
+def start() -> Iterator[processes.Start]:
+    """Starts the command line in processes that end with the test, also with one that fails."""
+    with processes.ended() as start:
+        yield start
+
+
+@pytest.fixture
+def background_job() -> Iterator[None]:
+    """The test runs as a shell runs its background jobs, which ignore Ctrl-C."""
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    yield
+    signal.signal(signal.SIGINT, handler)

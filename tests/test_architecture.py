@@ -28,6 +28,7 @@ FLOORS = {
     "canvas": 0,
     "extras": 0,
     "files": 0,
+    "progress": 0,
     "seeding": 0,
     "tensor_files": 0,
     "ops": 0,
@@ -44,11 +45,15 @@ FLOORS = {
     "inference": 6,
     "cli": 7,
     "__main__": 8,
+    "hotgrad_command": 8,
 }
 APPLICATIONS = {"vae", "selection", "inference"}
 # The modules of the core that draw, and what they need; the others import them in functions alone.
 DRAWING = ("hotgrad.canvas", "hotgrad.audit.picture")
-LENT = {name: {"matplotlib"} for name in DRAWING} | {"hotgrad.tensor_files": {"safetensors"}}
+LENT = {name: {"matplotlib"} for name in DRAWING} | {
+    "hotgrad.tensor_files": {"safetensors"},
+    "hotgrad.progress": {"rich"},
+}
 # What others need where they are asked for it.
 LENT_IN_FUNCTIONS = {
     "hotgrad.audit.result": {"pandas"},
@@ -190,7 +195,7 @@ def draws(module: Module) -> Iterator[str]:
 
 
 def prints(module: Module) -> Iterator[str]:
-    if module.floor == "cli":
+    if module.floor in ("cli", "hotgrad_command"):
         return
     for node in ast.walk(module.tree):
         if isinstance(node, ast.Name | ast.Attribute):

@@ -125,7 +125,7 @@ def installed(dist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_wheel_holds_the_library_and_nothing_else(wheel: zipfile.ZipFile) -> None:
     sources = {
         path.relative_to(ROOT / "src").as_posix()
-        for path in (ROOT / "src" / "hotgrad").rglob("*")
+        for path in (ROOT / "src").rglob("*")
         if path.suffix == ".py" or path.name == "py.typed"
     }
     assert "hotgrad/py.typed" in sources
@@ -136,7 +136,7 @@ def test_wheel_holds_the_library_and_nothing_else(wheel: zipfile.ZipFile) -> Non
 def test_wheel_holds_licence_and_entry_point(wheel: zipfile.ZipFile) -> None:
     prefix = f"hotgrad-{hotgrad.__version__}.dist-info"
     assert wheel.read(f"{prefix}/licenses/LICENSE") == (ROOT / "LICENSE").read_bytes()
-    assert "hotgrad = hotgrad.cli:main" in wheel.read(f"{prefix}/entry_points.txt").decode()
+    assert "hotgrad = hotgrad_command:main" in wheel.read(f"{prefix}/entry_points.txt").decode()
 
 
 def test_core_depends_on_torch_alone(metadata: Message) -> None:
@@ -150,6 +150,21 @@ def test_extra_all_is_what_a_user_may_want() -> None:
     extras = project["optional-dependencies"]
     assert set(extras) == {"train", "select", "infer", "audit", "tensorboard", "all", "test"}
     assert extras["all"] == ["hotgrad[train,select,infer,audit,tensorboard]"]
+
+
+def test_a_package_has_one_lower_bound_in_every_extra(metadata: Message) -> None:
+    """Else the lower would be tested by nothing: `make test-lowest` installs all extras at once."""
+    from packaging.requirements import Requirement
+
+    bounds: dict[str, set[str]] = {}
+    for text in metadata.get_all("Requires-Dist", []):
+        requirement = Requirement(text)
+        if requirement.name != "hotgrad":
+            (lowest,) = (s.version for s in requirement.specifier if s.operator == ">=")
+            bounds.setdefault(requirement.name, set()).add(lowest)
+    assert {name: found for name, found in bounds.items() if len(found) > 1} == {}
+    # older ones read a file's pickle, weights alone, past the end of its memory
+    assert bounds["torch"] == {"2.10"}
 
 
 def test_constraints_pin_every_requirement_within_its_range(metadata: Message) -> None:
@@ -186,10 +201,19 @@ def test_installed_wheel_works_with_torch_alone(installed: Path, tmp_path: Path)
         "print(hotgrad.__file__)\n"
         "print(hotgrad.__version__)\n"
         "print(hotgrad.gumbel_softmax(torch.randn(3, 4), hard=True).sum().item())\n"
+        "for name in ('vae', 'selection'):\n"
+        "    try:\n"
+        "        getattr(hotgrad, name)\n"
+        "    except ModuleNotFoundError as error:\n"
+        "        print(error)\n"
     )
     done = python(code, path=installed, directory=tmp_path)
     assert done.returncode == 0, done.stderr
-    file, version, total = done.stdout.splitlines()
+    file, version, total, *missing = done.stdout.splitlines()
+    assert [re.sub("needs [a-z_]+", "needs", line) for line in missing] == [
+        'hotgrad.vae needs: pip install "hotgrad[train]"',
+        'hotgrad.selection needs: pip install "hotgrad[select]"',
+    ]
     assert Path(file).is_relative_to(installed)
     assert version == hotgrad.__version__
     assert float(total) == 3.0
@@ -294,9 +318,18 @@ def test_import_brings_no_extra_that_torch_did_not(tmp_path: Path) -> None:
         "before = set(sys.modules)\n"
         "import hotgrad\n"
         "print(*{name.partition('.')[0] for name in set(sys.modules) - before})\n"
+        # an application comes when it is first used
+        "print(*{'hotgrad.vae', 'hotgrad.selection', 'hotgrad.inference'} & set(sys.modules))\n"
+        "print(hotgrad.vae.load.__name__, hotgrad.selection.SubsetSelector.__name__,"
+        " hotgrad.inference.fit.__name__)\n"
+        "print(hasattr(hotgrad, 'vea'), {'vae', 'selection', 'inference'} <= set(dir(hotgrad)))\n"
     )
     done = python(code, directory=tmp_path)
     assert done.returncode == 0, done.stderr
-    brought = set(done.stdout.split())
+    first, applications, used, listed = done.stdout.splitlines()
+    brought = set(first.split())
     assert "hotgrad" in brought
     assert not brought & EXTRAS
+    assert applications == ""
+    assert used == "load SubsetSelector fit"
+    assert listed == "False True"
