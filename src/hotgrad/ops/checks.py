@@ -64,7 +64,9 @@ def plain_number(value: Any) -> Any:
 
 def plain_fields(settings: Any) -> None:
     """NumPy's numbers in the fields of a frozen dataclass become Python's."""
-    for name, value in list(vars(settings).items()):
+    # by the names that the class knows: a compiler may not see what an object being made holds
+    for name in type(settings).__dataclass_fields__:
+        value = getattr(settings, name)
         plain = plain_number(value)
         if plain is not value:
             object.__setattr__(settings, name, plain)
