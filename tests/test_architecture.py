@@ -28,6 +28,7 @@ FLOORS = {
     "canvas": 0,
     "extras": 0,
     "files": 0,
+    "memory": 0,
     "progress": 0,
     "seeding": 0,
     "tensor_files": 0,

@@ -13,6 +13,7 @@ import pytest
 import scipy.io
 from data_files import idx, write_binarized, write_mnist
 
+from hotgrad.memory import free_memory
 from hotgrad.vae import reading
 from hotgrad.vae.data import load_dataset
 from hotgrad.vae.formats import read_amat, read_idx_images
@@ -143,4 +144,4 @@ def test_a_kind_of_compression_that_cannot_be_bounded(tmp_path: Path) -> None:
 
 
 def test_the_free_memory_of_this_machine() -> None:
-    assert 2**26 < reading.free_memory() <= 2**63
+    assert 2**26 < free_memory() <= 2**63

@@ -12,6 +12,7 @@ from hotgrad import __version__
 from hotgrad.cli.extras import MissingExtraError, needing
 from hotgrad.cli.options import Command, naming_options
 from hotgrad.cli.terminal import complain
+from hotgrad.memory import memory_refused
 
 UsageError: type[Exception] = typer.BadParameter.__bases__[0]
 """The command-line parser's own error, wherever this version of typer keeps it."""
@@ -92,11 +93,10 @@ def run(arguments: list[str] | None = None) -> int:
     except MemoryError as error:
         return _fail(f"not enough memory: {error}. Ask for less.")
     except RuntimeError as error:
-        # torch has no class of its own for what its CPU allocator refuses
-        asked = re.search(r"allocate (\d+) bytes|out of memory", str(error))
-        if asked is None:
+        if not memory_refused(error):
             raise
-        size = f": {int(asked[1]):,} bytes were asked for" if asked[1] else ""
+        asked = re.search(r"allocate (\d+) bytes", str(error))
+        size = f": {int(asked[1]):,} bytes were asked for" if asked else ""
         return _fail(f"not enough memory{size}. Ask for less.")
     except (KeyboardInterrupt, typer.Abort):
         status = STOPPED

@@ -14,6 +14,7 @@ from traceback import extract_tb
 from types import ModuleType
 from typing import Any, NamedTuple
 
+from hotgrad.memory import memory_refused
 from hotgrad.ops.checks import shown
 
 FAILURES = (Exception, SystemExit)
@@ -160,9 +161,8 @@ def is_ours(error: BaseException) -> bool:
 
     Of memory and files it is, too, if no line of the user's was passed.
     """
-    kinds = ValueError | NotImplementedError | OSError | MemoryError
-    refused = isinstance(error, RuntimeError) and "allocate" in str(error)
-    return (isinstance(error, kinds) or refused) and not place_of(error)
+    kinds = ValueError | NotImplementedError | OSError
+    return (isinstance(error, kinds) or memory_refused(error)) and not place_of(error)
 
 
 def place_of(error: BaseException) -> str | None:

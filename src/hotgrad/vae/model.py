@@ -9,6 +9,7 @@ from torch.distributions import kl_divergence
 from hotgrad.distributions import Independent
 from hotgrad.estimators import Estimator, GumbelSoftmax
 from hotgrad.expectation import expectation
+from hotgrad.memory import memory_refused
 from hotgrad.ops.checks import (
     check_count,
     check_flag,
@@ -243,7 +244,7 @@ def _applied(name: str, module: nn.Module, x: Tensor) -> Tensor:
     try:
         return module(x)
     except RuntimeError as error:
-        if isinstance(error, torch.OutOfMemoryError) or "allocate" in str(error):
+        if memory_refused(error):
             raise  # the allocator's message is the better one
         raise ValueError(
             f"the {name} failed on an input of shape {tuple(x.shape)} and {x.dtype}: {error}. "

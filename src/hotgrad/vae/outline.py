@@ -1,12 +1,12 @@
 """How large a model is, told before any of its memory is asked for."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
 from torch import nn
 
+from hotgrad.memory import physical_memory
 from hotgrad.vae.config import Config
 from hotgrad.vae.model import VAE, make_model
 
@@ -45,7 +45,7 @@ def check_memory(outline: nn.Module) -> None:
     """
     parameters = sum(parameter.numel() for parameter in outline.parameters())
     size = sum(parameter.nbytes for parameter in outline.parameters())
-    memory = _physical_memory()
+    memory = physical_memory()
     if memory is not None and TRAINING_COPIES * size > memory:
         raise ValueError(
             f"the model has {parameters:,} parameters, and training them takes at least "
@@ -53,11 +53,3 @@ def check_memory(outline: nn.Module) -> None:
             f"{memory / 1e9:,.0f} GB. Use fewer num_latents or num_categories, or smaller widths "
             "in hidden."
         )
-
-
-def _physical_memory() -> int | None:
-    """In bytes; None where the system doesn't say."""
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):
-        return None

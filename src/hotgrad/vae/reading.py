@@ -4,10 +4,11 @@ A compressed file of a few megabytes may announce gigabytes. So each reader take
 header, asks here whether it fits, and never inflates more than that.
 """
 
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import BinaryIO, TypeVar
+
+from hotgrad.memory import free_memory
 
 T = TypeVar("T")
 
@@ -69,23 +70,6 @@ def check_memory(shape: Sequence[int], itemsize: int) -> None:
             f"{_in_words(free)} of memory are free. Expected an array that fits: take fewer rows, "
             "or fetch the file again if it should be smaller."
         )
-
-
-def free_memory() -> int:
-    """The bytes that a process may still take; where the system doesn't say, more than any has."""
-    limits = [2**63]
-    try:
-        meminfo = Path("/proc/meminfo").read_text()
-        limits.append(int(meminfo.partition("MemAvailable:")[2].split()[0]) * 1024)
-    except (OSError, ValueError, IndexError):  # not Linux: what is built in, if that is known
-        if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
-            limits.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-    for file in ("memory.max", "memory/memory.limit_in_bytes"):  # of a container
-        try:
-            limits.append(int(Path("/sys/fs/cgroup", file).read_text()))
-        except (OSError, ValueError):
-            continue
-    return min(limits)
 
 
 def _in_words(size: int) -> str:
