@@ -37,7 +37,7 @@ class InvalidTestError(Exception):
 
 
 def cells_fit(counts: Tensor, probs: Tensor, *, alpha: float = ALPHA) -> Verdict:
-    """Exact two-sided binomial test of each cell of a joint law, at alpha / cells."""
+    """Exact two-sided binomial test of each cell of a joint distribution, at alpha / cells."""
     total = int(counts.sum())
     observed = counts.flatten().to(torch.int64).numpy()
     expected = probs.detach().flatten().to(torch.float64).numpy()
@@ -62,7 +62,7 @@ def event_fits(hits: int, total: int, prob: float, *, alpha: float = ALPHA) -> V
     )
 
 
-def law_fits(sample: Tensor, cdf: Cdf, *, alpha: float = ALPHA) -> Verdict:
+def distribution_fits(sample: Tensor, cdf: Cdf, *, alpha: float = ALPHA) -> Verdict:
     """The DKW bound: sup |F_n - F| <= sqrt(log(2 / alpha) / 2n) for any continuous F."""
     ordered = sample.detach().flatten().to(torch.float64).sort().values
     n = len(ordered)
@@ -74,7 +74,7 @@ def law_fits(sample: Tensor, cdf: Cdf, *, alpha: float = ALPHA) -> Verdict:
 
 
 def cells_agree(first: Tensor, second: Tensor, *, alpha: float = ALPHA) -> Verdict:
-    """Whether two tables of counts may have one law: each cell's exact test given both counts."""
+    """Whether two tables of counts may be alike: each cell's exact test given both counts."""
     x, y = (counts.flatten().to(torch.int64).numpy() for counts in (first, second))
     drawn = (x.sum() + y.sum(), x.sum(), x + y)
     below, above = stats.hypergeom.cdf(x, *drawn), stats.hypergeom.sf(x - 1, *drawn)
@@ -88,7 +88,7 @@ def cells_agree(first: Tensor, second: Tensor, *, alpha: float = ALPHA) -> Verdi
 
 
 def samples_agree(first: Tensor, second: Tensor, *, alpha: float = ALPHA) -> Verdict:
-    """Whether two samples may have one continuous law: each within its DKW bound of it."""
+    """Whether two samples may have one continuous distribution: each within its DKW bound of it."""
     x, y = (sample.detach().flatten().to(torch.float64).sort().values for sample in (first, second))
     points = torch.cat([x, y])
     below = [torch.searchsorted(z, points, right=True) / len(z) for z in (x, y)]

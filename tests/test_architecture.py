@@ -1,4 +1,4 @@
-"""The source tree's rules: imports go down the floors; drawing, printing, loading have one place.
+"""The source tree's rules: imports go down the layers; drawing, printing, loading have one place.
 
 Everything is read from the syntax trees; nothing is imported but the packages whose public names
 are checked. Each rule is a function from one module to what is wrong with it, and has its own wrong
@@ -17,14 +17,15 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
+import torch
 
 import hotgrad
 
 SRC = Path(__file__).resolve().parents[1] / "src"
 MAX_LINES = 300
 
-# The height of every floor. Applications stand at one height; a rule of their own keeps them apart.
-FLOORS = {
+# The height of every layer. Applications have one height; a rule of their own keeps them apart.
+LAYERS = {
     "canvas": 0,
     "extras": 0,
     "files": 0,
@@ -57,11 +58,11 @@ LENT = {name: {"matplotlib"} for name in DRAWING} | {
 }
 # What others need where they are asked for it.
 LENT_IN_FUNCTIONS = {
-    "hotgrad.audit.result": {"pandas"},
+    "hotgrad.audit.run": {"pandas"},
     "hotgrad.files": {"filelock"},  # which torch brings
 }
-CORE = {name for name, height in FLOORS.items() if height <= FLOORS["hotgrad"]}
-SILENT = {name for name in CORE if FLOORS[name] <= FLOORS["expectation"]}
+CORE = {name for name, height in LAYERS.items() if height <= LAYERS["hotgrad"]}
+SILENT = {name for name in CORE if LAYERS[name] <= LAYERS["expectation"]}
 
 TORCH_DRAWS = re.compile(
     "(rand|randn|randint)(_like)?|randperm|bernoulli|binomial|multinomial|normal|poisson"
@@ -85,13 +86,14 @@ class Module:
         return ast.parse(self.text)
 
     @property
-    def floor(self) -> str:
-        return floor_of(self.name)
+    def layer(self) -> str:
+        return layer_of(self.name)
 
 
-def floor_of(name: str) -> str:
+def layer_of(name: str) -> str:
     """The part of the library that a dotted name lies in; the package itself is `hotgrad`."""
-    return name.split(".")[1] if "." in name else name
+    package, _, rest = name.partition(".")
+    return rest.split(".")[0] if rest and package == "hotgrad" else package
 
 
 def module_at(path: Path) -> Module:
@@ -101,6 +103,14 @@ def module_at(path: Path) -> Module:
         ".".join(parts[:-1] if is_package else parts), path.read_text("utf-8"), is_package
     )
 
+
+# Distributions of one kind or another, this library's and torch's; a base class is none.
+KINDS = {
+    name
+    for library in (hotgrad.distributions, torch.distributions)
+    for name, member in vars(library).items()
+    if isinstance(member, type) and issubclass(member, torch.distributions.Distribution)
+} - {"Distribution", "DiscreteDistribution", "ExponentialFamily"} | {"Product", "JointVector"}
 
 MODULES = [module_at(path) for path in sorted(SRC.rglob("*.py"))]
 NAMES = {module.name for module in MODULES}
@@ -121,9 +131,9 @@ def imports(module: Module) -> Iterator[tuple[int, str, str]]:
                 package = package[: len(package) - node.level + 1]
                 source = ".".join([*package, source] if source else package)
             for alias in node.names:
-                # `from hotgrad import ops` imports a floor, `from hotgrad import KL` the package
+                # `from hotgrad import ops` imports a layer, `from hotgrad import KL` the package
                 deeper = f"{source}.{alias.name}"
-                is_module = deeper in NAMES or (source == "hotgrad" and alias.name in FLOORS)
+                is_module = deeper in NAMES or (source == "hotgrad" and alias.name in LAYERS)
                 yield node.lineno, deeper if is_module else source, alias.asname or alias.name
 
 
@@ -136,23 +146,23 @@ def keyword(call: ast.Call, name: str) -> object:
 
 
 def climbs(module: Module) -> Iterator[str]:
-    if module.floor not in FLOORS:
-        yield f"{module.name} stands on no floor; add {module.floor!r} to FLOORS"
+    if module.layer not in LAYERS:
+        yield f"{module.name} is in no layer; add {module.layer!r} to LAYERS"
         return
     for line, target, _ in imports(module):
         if target.split(".")[0] != "hotgrad":
             continue
-        floor = floor_of(target)
-        if floor not in FLOORS:
-            yield f"line {line} imports {target}, which stands on no floor"
-        elif FLOORS[floor] > FLOORS[module.floor]:
-            yield f"line {line} imports {target}, which stands above {module.floor}"
-        elif floor != module.floor and {floor, module.floor} <= APPLICATIONS:
-            yield f"line {line}: the application {module.floor} imports the application {floor}"
+        layer = layer_of(target)
+        if layer not in LAYERS:
+            yield f"line {line} imports {target}, which is in no layer"
+        elif LAYERS[layer] > LAYERS[module.layer]:
+            yield f"line {line} imports {target}, which stands above {module.layer}"
+        elif layer != module.layer and {layer, module.layer} <= APPLICATIONS:
+            yield f"line {line}: the application {module.layer} imports the application {layer}"
 
 
 def needs_more_than_torch(module: Module) -> Iterator[str]:
-    if module.floor not in CORE:
+    if module.layer not in CORE:
         return
     lent = {"hotgrad", "torch"} | LENT.get(part_of(module.name, LENT), set())
     later = lent | LENT_IN_FUNCTIONS.get(module.name, set())
@@ -175,7 +185,9 @@ def part_of(name: str, places: Iterable[str]) -> str:
 
 
 def draws(module: Module) -> Iterator[str]:
-    if module.floor not in SILENT or module.name == "hotgrad.ops.noise":
+    if module.layer not in SILENT or part_of(
+        module.name, ("hotgrad.ops.noise", "hotgrad.ops.kernels")
+    ):
         return
     own = {name for _, target, name in imports(module) if target.startswith("hotgrad")}
     for line, target, name in imports(module):
@@ -195,8 +207,20 @@ def draws(module: Module) -> Iterator[str]:
             yield f"line {node.lineno} draws with {base}.{node.attr}; noise comes from ops/noise.py"
 
 
+def asks_for_a_kind(module: Module) -> Iterator[str]:
+    if module.layer == "distributions":
+        return
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in ("isinstance", "issubclass"):
+            asked = ast.walk(node.args[1])
+            kinds = {n.id for n in asked if isinstance(n, ast.Name)}
+            kinds |= {n.attr for n in ast.walk(node.args[1]) if isinstance(n, ast.Attribute)}
+            for kind in sorted(kinds & KINDS):
+                yield f"line {node.lineno} asks whether it is {kind}; ask what it can do"
+
+
 def prints(module: Module) -> Iterator[str]:
-    if module.floor in ("cli", "hotgrad_command"):
+    if module.layer in ("cli", "hotgrad_command"):
         return
     for node in ast.walk(module.tree):
         if isinstance(node, ast.Name | ast.Attribute):
@@ -242,6 +266,7 @@ RULES: dict[Callable[[Module], Iterator[str]], Module] = {
     climbs: Module("hotgrad.ops.relax", "from ..distributions import Bernoulli"),
     needs_more_than_torch: Module("hotgrad.functional", "def f():\n    import numpy"),
     draws: Module("hotgrad.estimators.relaxed", "import torch\nu = torch.rand(3)"),
+    asks_for_a_kind: Module("hotgrad.inference.fit", "if isinstance(q, (int, hg.Joint)): pass"),
     prints: Module("hotgrad.vae.training", "print('hello')"),
     unpickles: Module("hotgrad.vae.checkpoint", "state = torch.load(path)"),
     asserts: Module("hotgrad.schedules", "assert temperature > 0"),
@@ -273,15 +298,16 @@ def test_the_rule_sees_what_breaks_it(rule: Callable[[Module], Iterator[str]]) -
         (climbs, "hotgrad.vae.model", "from hotgrad import cli"),
         (climbs, "hotgrad.extra", ""),
         (needs_more_than_torch, "hotgrad.canvas", "import numpy"),
-        (needs_more_than_torch, "hotgrad.audit.result", "import pandas as pd"),
-        (needs_more_than_torch, "hotgrad.audit.result", "def f():\n    import numpy"),
+        (needs_more_than_torch, "hotgrad.audit.run", "import pandas as pd"),
+        (needs_more_than_torch, "hotgrad.audit.run", "def f():\n    import numpy"),
         (needs_more_than_torch, "hotgrad.files", "from hotgrad import canvas"),
-        (needs_more_than_torch, "hotgrad.audit.rows", "from hotgrad.audit.picture import draw"),
-        (needs_more_than_torch, "hotgrad.audit.result", "def f():\n    import matplotlib"),
+        (needs_more_than_torch, "hotgrad.audit.table", "from hotgrad.audit.picture import draw"),
+        (needs_more_than_torch, "hotgrad.audit.run", "def f():\n    import matplotlib"),
         (draws, "hotgrad.distributions.gumbel", "from torch import randn"),
         (draws, "hotgrad.distributions.gumbel", "noise = torch.empty(3).exponential_()"),
         (draws, "hotgrad.distributions.bernoulli", "z = probs.bernoulli(generator=generator)"),
         (draws, "hotgrad.distributions.bernoulli", "z = super().sample(shape)"),
+        (asks_for_a_kind, "hotgrad.audit.run", "issubclass(type(q), td.OneHotCategorical)"),
         (prints, "hotgrad.vae.run", "import sys\nsys.stderr.write('hello')"),
         (unpickles, "hotgrad.vae.run", "import pickle"),
         (unpickles, "hotgrad.vae.run", "self.fabric.load(path, state, weights_only=False)"),
@@ -300,12 +326,14 @@ def test_the_rule_sees_the_finer_case(
         (climbs, "hotgrad.vae.model", "import hotgrad"),
         (climbs, "hotgrad.estimators.exact", "from ..distributions import Bernoulli"),
         (needs_more_than_torch, "hotgrad.canvas", "from matplotlib.text import Text"),
-        (needs_more_than_torch, "hotgrad.audit.picture.page", "from hotgrad import canvas"),
-        (needs_more_than_torch, "hotgrad.audit.result", "def f():\n    import pandas"),
+        (needs_more_than_torch, "hotgrad.audit.picture", "from hotgrad import canvas"),
+        (needs_more_than_torch, "hotgrad.audit.run", "def f():\n    import pandas"),
         (needs_more_than_torch, "hotgrad.files", "def f():\n    from hotgrad import canvas"),
         (draws, "hotgrad.ops.noise", "u = torch.rand(3)"),
         (draws, "hotgrad.estimators.exact", "from ..ops import noise\nb = noise.bernoulli(probs)"),
-        (prints, "hotgrad.cli.app", "print('hello')"),
+        (asks_for_a_kind, "hotgrad.distributions.kl", "isinstance(p, Bernoulli)"),
+        (asks_for_a_kind, "hotgrad.inference.fit", "isinstance(q, td.Distribution)"),
+        (prints, "hotgrad.cli.draw", "print('hello')"),
         (unpickles, "hotgrad.vae.run", "torch.load(path, weights_only=True)"),
         (unpickles, "hotgrad.vae.run", "from pickle import UnpicklingError"),
     ],

@@ -8,7 +8,7 @@ import torch.distributions as td
 from torch import Tensor
 
 import hotgrad as hg
-from hotgrad.distributions import as_law
+from hotgrad.distributions import as_distribution
 
 SCORE = hg.ScoreFunction()
 
@@ -167,17 +167,29 @@ def test_the_estimator_is_an_object(estimator: Any) -> None:
         (torch.zeros(3), "must be a distribution, got Tensor"),
         (hg.Bernoulli, "must be a distribution, got type"),
         (td.Categorical(logits=torch.zeros(3)), "samples are integers. Use OneHotCategorical"),
-        (hg.Concrete(0.5, logits=torch.zeros(3)), "Concrete, a relaxed law. .*OneHotCategorical"),
-        (hg.BinaryConcrete(0.5, logits=torch.zeros(3)), "BinaryConcrete, a relaxed law"),
+        (
+            hg.Concrete(0.5, logits=torch.zeros(3)),
+            "Concrete, a relaxed .*OneHotCategorical",
+        ),
+        (hg.BinaryConcrete(0.5, logits=torch.zeros(3)), "BinaryConcrete, a relaxed distribution"),
         (hg.BinaryConcrete(0.5, logits=torch.zeros(3)).to_event(1), "BinaryConcrete, a relaxed"),
-        (td.RelaxedBernoulli(torch.tensor(0.5), logits=torch.zeros(3)), "a relaxed law"),
-        (td.RelaxedOneHotCategorical(torch.tensor(0.5), logits=torch.zeros(3)), "a relaxed law"),
-        (td.Normal(torch.zeros(3), 1.0), r"Normal, a continuous law: .*use q\.rsample\(\)"),
-        (td.Independent(td.Normal(torch.zeros(3), 1.0), 1), "Normal, a continuous law"),
-        (hg.HardConcrete(0.5, logits=torch.zeros(3)), "HardConcrete, a continuous law"),
-        (hg.Gumbel(torch.zeros(3), torch.ones(3)).to_event(1), "Gumbel, a continuous law"),
-        (td.Poisson(torch.ones(3)), "q is Poisson. Of torch's laws, .* takes OneHotCategorical"),
-        (td.Binomial(3, torch.full((3,), 0.5)), "q is Binomial. Of torch's laws"),
+        (td.RelaxedBernoulli(torch.tensor(0.5), logits=torch.zeros(3)), "a relaxed"),
+        (
+            td.RelaxedOneHotCategorical(torch.tensor(0.5), logits=torch.zeros(3)),
+            "a relaxed distribution",
+        ),
+        (
+            td.Normal(torch.zeros(3), 1.0),
+            r"Normal, a continuous .*use q\.rsample\(\)",
+        ),
+        (td.Independent(td.Normal(torch.zeros(3), 1.0), 1), "Normal, a continuous distribution"),
+        (hg.HardConcrete(0.5, logits=torch.zeros(3)), "HardConcrete, a continuous distribution"),
+        (hg.Gumbel(torch.zeros(3), torch.ones(3)).to_event(1), "Gumbel, a continuous distribution"),
+        (
+            td.Poisson(torch.ones(3)),
+            "q is Poisson. Of torch's .* takes OneHotCategorical",
+        ),
+        (td.Binomial(3, torch.full((3,), 0.5)), "q is Binomial. Of torch's distributions"),
         (td.Independent(td.Geometric(torch.full((3,), 0.5)), 1), "q is Geometric"),
     ],
     ids=lambda q: type(q).__name__,
@@ -185,7 +197,7 @@ def test_the_estimator_is_an_object(estimator: Any) -> None:
 @pytest.mark.parametrize(
     "estimator", [SCORE, hg.GumbelSoftmax(), hg.Exact()], ids=lambda e: type(e).__name__
 )
-def test_q_is_a_discrete_law_of_vectors(q: Any, why: str, estimator: hg.Estimator) -> None:
+def test_q_is_a_discrete_distribution_of_vectors(q: Any, why: str, estimator: hg.Estimator) -> None:
     with pytest.raises(ValueError, match=why):
         hg.expectation(first, q, estimator, num_samples=2)
 
@@ -253,41 +265,48 @@ def test_an_infinite_f_at_a_possible_state_is_refused() -> None:
         hg.expectation(lambda z: torch.where(z > 0, cost, 0.0).sum(-1), q, hg.Exact())
 
 
-def test_reading_torchs_probs_does_not_change_the_law() -> None:
+def test_reading_torchs_probs_does_not_change_the_distribution() -> None:
     # torch derives the other parameter when it is read, and keeps it: sigmoid(30) is 1 in float32
     q = td.Bernoulli(logits=torch.tensor(30.0))
     assert q.probs == 1
-    assert as_law(q).logits == 30
+    assert as_distribution(q).logits == 30
 
 
 @pytest.mark.parametrize("events", [0, 1])
-def test_probabilities_of_0_and_1_in_torchs_laws_stay_so(events: int) -> None:
+def test_probabilities_of_0_and_1_in_torchs_distributions_stay_so(events: int) -> None:
     # torch clamps the logits it derives, which would let a masked category happen
     probs = torch.tensor([[0.25, 0.75, 0.0], [0.0, 0.0, 1.0]])
-    one_hot = as_law(td.Independent(td.OneHotCategorical(probs=probs), events))
+    one_hot = as_distribution(td.Independent(td.OneHotCategorical(probs=probs), events))
     torch.testing.assert_close(one_hot.mean, probs, rtol=0, atol=1e-7)
     assert torch.equal(one_hot.mean == 0, probs == 0)
-    assert torch.equal(as_law(td.Bernoulli(probs=probs)).mean == 0, probs == 0)
-    assert torch.equal(as_law(td.Bernoulli(probs=probs)).mean == 1, probs == 1)
+    assert torch.equal(as_distribution(td.Bernoulli(probs=probs)).mean == 0, probs == 0)
+    assert torch.equal(as_distribution(td.Bernoulli(probs=probs)).mean == 1, probs == 1)
 
 
 @pytest.mark.parametrize("validate", [True, False])
 def test_torchs_choice_of_validation_is_kept(validate: bool) -> None:
     q = td.Bernoulli(logits=torch.zeros(3), validate_args=validate)
-    assert as_law(q)._validate_args is validate
-    assert as_law(td.Independent(q, 1))._validate_args is validate
+    assert as_distribution(q)._validate_args is validate
+    assert as_distribution(td.Independent(q, 1))._validate_args is validate
 
 
-def test_our_laws_and_subclasses_that_draw_for_themselves_stay_what_they_are() -> None:
-    class Half(td.Bernoulli):
+def test_our_distributions_and_subclasses_that_draw_for_themselves_stay_what_they_are() -> None:
+    class Half(hg.Bernoulli):
         def sample(self, sample_shape: Any = (), *, generator: Any = None) -> Tensor:
             return torch.full((*sample_shape, *self.batch_shape), 1.0)
 
     ours, own = bits(3).to_event(1), Half(logits=torch.zeros(3))
-    assert as_law(ours) is ours
-    assert as_law(own) is own
+    assert as_distribution(ours) is ours
+    assert as_distribution(own) is own
     value = hg.expectation(lambda z: z, own, SCORE, num_samples=2)
     assert torch.equal(value, torch.ones(3))
+
+    class Theirs(td.Bernoulli):
+        def log_prob(self, value: Tensor) -> Tensor:
+            return torch.zeros_like(value)
+
+    with pytest.raises(ValueError, match=r"Theirs, .* subclass of hg.DiscreteDistribution"):
+        hg.expectation(lambda z: z, Theirs(logits=torch.zeros(3)), SCORE, num_samples=2)
 
 
 @pytest.mark.parametrize("estimator", [hg.GumbelSoftmax(), hg.MuProp(), hg.REBAR()])

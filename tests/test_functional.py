@@ -1,4 +1,4 @@
-"""The drop-ins: torch's law and signature, hard samples, compiling, transforms, bad input."""
+"""The drop-ins: torch's numbers and signature, hard samples, compiling, transforms, bad input."""
 
 import inspect
 import math
@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from stats import cells_fit, gumbel_cdf, law_fits
+from stats import cells_fit, distribution_fits, gumbel_cdf
 from torch import Generator, Tensor
 from torch.utils.checkpoint import checkpoint
 
@@ -34,7 +34,7 @@ def test_takes_torchs_arguments_in_torchs_order() -> None:
 
 
 @pytest.mark.parametrize("hard", [False, True])
-def test_has_torchs_joint_law(hard: bool, generator: Generator) -> None:
+def test_has_torchs_joint_distribution(hard: bool, generator: Generator) -> None:
     logits = torch.tensor([[0.5, -1.0, 2.0], [0.0, 0.3, -0.7]])
     probs = torch.einsum("i,j->ij", *logits.double().softmax(-1))
     rows = logits.expand(200_000, 2, 3)
@@ -43,12 +43,12 @@ def test_has_torchs_joint_law(hard: bool, generator: Generator) -> None:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         assert cells_fit(joint_counts(F.gumbel_softmax(rows, 0.7, hard)), probs)
-    # mutant: the temperature sharpens the law itself
+    # mutant: the temperature sharpens the distribution itself
     assert not cells_fit(counts, torch.einsum("i,j->ij", *(logits.double() / 0.7).softmax(-1)))
 
 
 @pytest.mark.parametrize("tau", [0.3, 2.0])
-def test_relaxed_samples_have_torchs_law(tau: float, generator: Generator) -> None:
+def test_relaxed_samples_have_torchs_distribution(tau: float, generator: Generator) -> None:
     """Two categories: tau log(y / (1 - y)) - (their logits' difference) is logistic."""
     logits = torch.tensor([0.4, -0.5], dtype=torch.float64)
     y = hg.gumbel_softmax(logits.expand(100_000, 2), tau, generator=generator)
@@ -56,15 +56,17 @@ def test_relaxed_samples_have_torchs_law(tau: float, generator: Generator) -> No
         torch.manual_seed(0)
         peer = F.gumbel_softmax(logits.expand(100_000, 2), tau)
     for sample in (y, peer):
-        assert law_fits(tau * torch.logit(sample[:, 0]) - 0.9, torch.sigmoid)
-        assert not law_fits(torch.logit(sample[:, 0]) - 0.9, torch.sigmoid)  # mutant: no tau
+        assert distribution_fits(tau * torch.logit(sample[:, 0]) - 0.9, torch.sigmoid)
+        assert not distribution_fits(
+            torch.logit(sample[:, 0]) - 0.9, torch.sigmoid
+        )  # mutant: no tau
 
 
-def test_relaxed_bits_have_the_binary_concrete_law(generator: Generator) -> None:
+def test_relaxed_bits_have_the_binary_concrete_distribution(generator: Generator) -> None:
     logits = torch.full((100_000,), -0.4, dtype=torch.float64)
     y = hg.binary_concrete(logits, 0.3, generator=generator)
-    assert law_fits(0.3 * torch.logit(y) + 0.4, torch.sigmoid)
-    assert not law_fits(0.3 * torch.logit(y) + 0.4, gumbel_cdf)  # mutant: another noise
+    assert distribution_fits(0.3 * torch.logit(y) + 0.4, torch.sigmoid)
+    assert not distribution_fits(0.3 * torch.logit(y) + 0.4, gumbel_cdf)  # mutant: another noise
     hard = hg.binary_concrete(logits, 0.3, hard=True, generator=generator)
     counts = torch.bincount(hard.long(), minlength=2)
     probs = torch.tensor([0.4, -0.4]).sigmoid()
@@ -203,7 +205,7 @@ def test_compiled_forward_and_backward(compiler: None) -> None:
     for tau in (1.0, 0.8, 0.6, 0.5):
         soft, hard, soft_bits, bits = layers(logits, tau)
         assert cells_fit(hard.sum(0).long(), logits[0].softmax(-1))
-        assert law_fits(tau * torch.logit(soft_bits[:, 1].double()) + 1.0, torch.sigmoid)
+        assert distribution_fits(tau * torch.logit(soft_bits[:, 1].double()) + 1.0, torch.sigmoid)
         assert cells_fit(torch.bincount(bits[:, 1].long()), torch.tensor([1.0, -1.0]).sigmoid())
         torch.testing.assert_close(soft.sum(-1), torch.ones(100_000))
         assert set(bits.unique().tolist()) == {0.0, 1.0}
@@ -211,8 +213,8 @@ def test_compiled_forward_and_backward(compiler: None) -> None:
         (grad,) = torch.autograd.grad(loss, logits)
         assert grad.isfinite().all()
         assert bool((grad[:, 0] != 0).any())
-    # mutant: the law at another temperature
-    assert not law_fits(torch.logit(soft_bits[:, 1].double()) + 1.0, torch.sigmoid)
+    # mutant: the distribution at another temperature
+    assert not distribution_fits(torch.logit(soft_bits[:, 1].double()) + 1.0, torch.sigmoid)
 
 
 @pytest.mark.parametrize("function", [hg.gumbel_softmax, hg.binary_concrete])

@@ -13,7 +13,7 @@ from estimators.cases import (
     ESTIMATORS,
     EVERY,
     JOINED,
-    SERVED,
+    WORKING,
     Probe,
     tuples,
     with_samples,
@@ -22,7 +22,7 @@ from stats import unbiased
 from torch import Generator, Tensor
 
 import hotgrad as hg
-from hotgrad.distributions import as_law
+from hotgrad.distributions import as_distribution
 
 Function = Callable[[Tensor], Tensor]
 JOINT = torch.tensor([-1.0, -2.5, 0.3, -0.4], dtype=torch.float64)
@@ -43,10 +43,10 @@ def elbo_of(q: Any) -> Function:
 
 
 class ByHand:
-    """L_K of a toy law, with a parameter of the model, summed over all K-tuples of its states."""
+    """L_K of a toy, with a parameter of the model, summed over all K-tuples of its states."""
 
-    def __init__(self, law: str, count: int) -> None:
-        self.toy, self.count = toys.Toy(law), count
+    def __init__(self, distribution: str, count: int) -> None:
+        self.toy, self.count = toys.Toy(distribution), count
         self.table = toys.jagged(self.toy)
         self.scale = torch.tensor(0.7, dtype=torch.float64, requires_grad=True)
 
@@ -60,20 +60,22 @@ class ByHand:
         weights = (self.scale * self.table(self.toy.states)).exp() / probs
         return (probs[index].prod(-1) * weights[index].mean(-1).log()).sum()
 
-    def law(self) -> Any:
-        """The toy's law with its own samples."""
-        q = self.toy.law(logits=self.toy.logits, **toys.OPTIONS.get(self.toy.law, {}))
-        return q.to_event(self.toy.event_dims - (self.toy.law is not hg.Bernoulli))
+    def distribution(self) -> Any:
+        """The toy's distribution with its own samples."""
+        q = self.toy.distribution(
+            logits=self.toy.logits, **toys.OPTIONS.get(self.toy.distribution, {})
+        )
+        return q.to_event(self.toy.event_dims - (self.toy.distribution is not hg.Bernoulli))
 
     def gradients(self, value: Tensor) -> tuple[Tensor, ...]:
         return torch.autograd.grad(value, (self.toy.logits, self.scale))
 
 
-@pytest.mark.parametrize("law", toys.FINITE)
+@pytest.mark.parametrize("distribution", toys.FINITE)
 @pytest.mark.parametrize("count", [1, 2, 3])
-def test_the_sum_over_all_tuples_is_the_bound_by_hand(law: str, count: int) -> None:
-    hand = ByHand(law, count)
-    q = hand.law()
+def test_the_sum_over_all_tuples_is_the_bound_by_hand(distribution: str, count: int) -> None:
+    hand = ByHand(distribution, count)
+    q = hand.distribution()
     value, right = hg.importance_bound(hand.weigh(q), q, hg.Exact(), count), hand.value()
     torch.testing.assert_close(value, right, rtol=0, atol=1e-12)
     torch.testing.assert_close(hand.gradients(value), hand.gradients(right), rtol=0, atol=1e-12)
@@ -93,35 +95,39 @@ def mean_of(hand: ByHand, estimator: hg.Estimator, samples: int) -> Tensor:
     toy = hand.toy
     index = tuples(len(toy.states), samples * hand.count)
     drawn = toy.states[index].unflatten(1, (samples, hand.count)).movedim(0, 1)
-    # the law's copies, when they are made, have these samples
+    # the distribution's copies, when they are made, have these samples
     preset = type(
         "Preset",
-        (toy.law,),
+        (toy.distribution,),
         {
-            "with_logits": lambda self, logits: with_samples(
-                toy.law, logits, drawn, **toys.OPTIONS.get(toy.law, {})
+            "with_params": lambda self, params: with_samples(
+                toy.distribution, params["logits"], drawn, **toys.OPTIONS.get(toy.distribution, {})
             )
         },
     )
     logits = toy.logits.expand(len(index), *toy.logits.shape)
-    q = preset(logits=logits, **toys.OPTIONS.get(toy.law, {}))
-    q = q.to_event(toy.event_dims - (toy.law is not hg.Bernoulli))
+    q = preset(logits=logits, **toys.OPTIONS.get(toy.distribution, {}))
+    q = q.to_event(toy.event_dims - (toy.distribution is not hg.Bernoulli))
     value = hg.importance_bound(hand.weigh(q), q, estimator, hand.count)
     return (toy.probs().detach()[index].prod(-1) * value).sum()
 
 
-@pytest.mark.parametrize("law", ["Bernoulli", "Bernoulli.to_event(1)", "OneHotCategorical"])
+@pytest.mark.parametrize(
+    "distribution", ["Bernoulli", "Bernoulli.to_event(1)", "OneHotCategorical"]
+)
 @pytest.mark.parametrize("case", SUMS)
-def test_mean_gradient_of_the_unbiased_is_the_bounds(case: str, law: str) -> None:
-    hand = ByHand(law, 2)
+def test_mean_gradient_of_the_unbiased_is_the_bounds(case: str, distribution: str) -> None:
+    hand = ByHand(distribution, 2)
     value, right = mean_of(hand, *SUMS[case]), hand.value()
     torch.testing.assert_close(value, right, rtol=0, atol=1e-12)
     torch.testing.assert_close(hand.gradients(value), hand.gradients(right), rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("law", ["Bernoulli", "Bernoulli.to_event(1)", "OneHotCategorical"])
-def test_a_biased_gradient_is_seen(law: str) -> None:
-    hand = ByHand(law, 2)
+@pytest.mark.parametrize(
+    "distribution", ["Bernoulli", "Bernoulli.to_event(1)", "OneHotCategorical"]
+)
+def test_a_biased_gradient_is_seen(distribution: str) -> None:
+    hand = ByHand(distribution, 2)
     wrong, right = (hand.gradients(v)[0] for v in (mean_of(hand, *MUTANT), hand.value()))
     assert float((wrong - right).abs().max()) > 0.01
 
@@ -188,14 +194,14 @@ def test_a_perfect_q_has_a_tight_bound_without_noise(generator: Generator) -> No
 # Every estimator serves.
 
 
-@pytest.mark.parametrize(("estimator", "law"), SERVED + JOINED)
-def test_every_estimator_serves_every_law_it_serves(
-    estimator: str, law: str, generator: Generator
+@pytest.mark.parametrize(("estimator", "distribution"), WORKING + JOINED)
+def test_every_estimator_serves_every_distribution_it_serves(
+    estimator: str, distribution: str, generator: Generator
 ) -> None:
-    logits = EVERY[law].logits((2,))
-    q = EVERY[law].make(logits)
+    logits = EVERY[distribution].logits((2,))
+    q = EVERY[distribution].make(logits)
     twice = logits.unsqueeze(1).expand(2, 2, *logits.shape[1:])
-    copies = as_law(EVERY[law].make(twice)).to_event(1)
+    copies = as_distribution(EVERY[distribution].make(twice)).to_event(1)
     chosen = ESTIMATORS[estimator](copies)
     f = Probe(q, torch.float64)
     value = hg.importance_bound(f, q, chosen, 2, generator=generator)
@@ -212,7 +218,7 @@ def test_every_estimator_serves_every_law_it_serves(
 
 @pytest.mark.parametrize("estimator", [hg.VIMCO(), hg.Exact()], ids=lambda e: e.label)
 @pytest.mark.parametrize("probs", [False, True], ids=["logits", "probs"])
-def test_torchs_own_laws_give_the_same_as_ours(
+def test_torchs_own_distributions_give_the_same_as_ours(
     estimator: Any, probs: bool, generator: Generator
 ) -> None:
     results = []

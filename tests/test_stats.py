@@ -8,9 +8,9 @@ from stats import (
     InvalidTestError,
     cells_agree,
     cells_fit,
+    distribution_fits,
     event_fits,
     integral,
-    law_fits,
     log_ratio_below,
     samples_agree,
     unbiased,
@@ -34,11 +34,11 @@ def test_event() -> None:
     assert not event_fits(0, 1000, 2e-2)
 
 
-def test_law(generator: Generator) -> None:
+def test_distribution(generator: Generator) -> None:
     sample = torch.rand(100_000, generator=generator)
-    assert law_fits(sample, lambda x: x)
-    assert not law_fits(sample.square(), lambda x: x)
-    assert not law_fits((sample * 50).round() / 50, lambda x: x)
+    assert distribution_fits(sample, lambda x: x)
+    assert not distribution_fits(sample.square(), lambda x: x)
+    assert not distribution_fits((sample * 50).round() / 50, lambda x: x)
 
 
 def test_two_samples(generator: Generator) -> None:
@@ -67,7 +67,7 @@ def test_unbiased(generator: Generator) -> None:
         unbiased(lambda n, g: 1000 * replicate(n, g), exact, generator=generator)
 
 
-def test_unbiased_refuses_a_law_with_a_heavy_tail(generator: Generator) -> None:
+def test_unbiased_refuses_a_distribution_with_a_heavy_tail(generator: Generator) -> None:
     def replicate(n: int, generator: Generator) -> Tensor:
         rare = torch.rand(n, 1, generator=generator) < 1e-3
         return torch.where(rare, 1.0, torch.randn(n, 1, generator=generator) * 1e-3)

@@ -4,9 +4,10 @@ import torch
 from torch import Tensor
 from torch import distributions as td
 
-from hotgrad.distributions import as_law
-from hotgrad.estimators import Estimator, entry
+from hotgrad.distributions import as_distribution
+from hotgrad.estimators import Estimator, validation
 from hotgrad.estimators.base import Function, check_num_samples
+from hotgrad.estimators.numbers import numbers_of
 from hotgrad.ops import checks
 
 
@@ -29,9 +30,10 @@ def expectation(
         f: `(n, *batch, *event) -> (n, *batch)`. n is `num_samples` at hard samples; some estimators
             ask more than once, and about more or fewer z (`evaluations` says how many in all). It
             may change z in place.
-        q: the law of z: `Bernoulli`, `OneHotCategorical`, `KSubset`, `PlackettLuceSubset`,
-            `to_event` of them, torch's own classes of the first two names, or any distribution with
-            the methods that the estimator calls. With a `Joint` of several f gets a dict of z.
+        q: the distribution of z: `Bernoulli`, `OneHotCategorical`, `KSubset`,
+            `PlackettLuceSubset`, `to_event` of them, torch's own classes of the first two names, or
+            any `DiscreteDistribution` with the methods that the estimator calls. With a `Joint` of
+            several f gets a dict of z.
         estimator: for example `GumbelSoftmax(temperature=0.5)` or `ScoreFunction()`.
         num_samples: samples of z for each element of the batch; by default the least that the
             estimator takes: one, or two for `ScoreFunction()`, `ARM`, `DisARM` and `UnorderedSet`.
@@ -44,7 +46,7 @@ def expectation(
     Raises:
         ValueError: f isn't a function, or returned a wrong shape or (where q validates its
             arguments) non-finite values, or values without a gradient to an estimator that
-            differentiates f; q is relaxed, continuous or a law of torch that isn't listed above;
+            differentiates f; q is relaxed, continuous or one of torch's that isn't listed above;
             num_samples isn't a positive integer, or not one that the estimator takes; a temperature
             that doesn't broadcast; a generator that isn't one.
         NotImplementedError: the estimator needs a method that q hasn't; the message names
@@ -57,10 +59,12 @@ def expectation(
         >>> hg.expectation(f, q, hg.Exact())
         tensor(0.3333, grad_fn=<SumBackward1>)
     """
-    entry.check_not_in_jit_trace()
-    entry.check_is_estimator(estimator, "surrogate")
-    q = as_law(q)
-    entry.check_pairing(estimator, q)
+    validation.check_not_in_jit_trace()
+    validation.check_is_estimator(estimator, "surrogate")
+    distribution = as_distribution(q)
+    validation.check_pairing(estimator, distribution)
     checks.check_generator(generator)
     count = check_num_samples(estimator, num_samples)
-    return estimator.surrogate(entry.checked(f, q, estimator), q, count, generator)
+    numbers = numbers_of(distribution, estimator, count, generator)
+    asked = validation.checked(f, distribution, estimator, numbers=numbers)
+    return estimator.surrogate(asked, distribution, count, generator)

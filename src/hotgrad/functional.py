@@ -7,7 +7,7 @@ from torch import Tensor
 
 from hotgrad import ops
 from hotgrad.distributions import PlackettLuceSubset
-from hotgrad.ops import checks, parameters
+from hotgrad.ops import checks, kernels, parameters
 
 
 def gumbel_softmax(
@@ -66,18 +66,15 @@ def gumbel_softmax(
     parameters.check_parameter(logits, "logits", event_dims=1, dim=dim)
     checks.check_broadcasts(tau, logits.shape, "tau")
     checks.check_generator(generator)
-    noise = ops.draw_gumbel(
-        logits.shape, dtype=logits.dtype, device=logits.device, generator=generator
-    )
     small = ops.plain(logits)
-    scores = ops.added(noise, logits if small else ops.before_noise(logits, tau, dim))
-    soft = ops.softmax(ops.tempered(scores, tau), dim).to(logits.dtype)
+    if hard:
+        sample, soft = kernels.hard_and_relaxed_categories(logits, tau, (), generator, dim, small)
+    else:
+        soft = kernels.relaxed_categories(logits, tau, (), generator, dim, small)
     # bad logits aren't small, and show as NaN in the sample; looking there costs one cheap sum
     if not small and _seen_as_nan(soft):
         parameters.check_categorical_logits(logits, dim)
-    if not hard:
-        return soft
-    return ops.straight_through(ops.one_hot_argmax(scores, logits.dtype, dim), soft)
+    return ops.straight_through(sample, soft) if hard else soft
 
 
 def binary_concrete(
@@ -120,16 +117,13 @@ def binary_concrete(
     parameters.check_parameter(logits, "logits", event_dims=0)
     checks.check_broadcasts(temperature, logits.shape, "temperature")
     checks.check_generator(generator)
-    noise = ops.draw_logistic(
-        logits.shape, dtype=logits.dtype, device=logits.device, generator=generator
-    )
-    scores = ops.added(noise, logits)
-    soft = ops.tempered(scores, temperature).sigmoid().to(logits.dtype)
+    if hard:
+        sample, soft = kernels.hard_and_relaxed_bits(logits, temperature, generator=generator)
+    else:
+        soft = kernels.relaxed_bits(logits, temperature, generator=generator)
     if _seen_as_nan(soft):
         parameters.check_bit_logits(logits)
-    if not hard:
-        return soft
-    return ops.straight_through(ops.threshold(scores, logits.dtype), soft)
+    return ops.straight_through(sample, soft) if hard else soft
 
 
 def m_hot(
@@ -145,10 +139,10 @@ def m_hot(
 
     where a column whose largest entry is an earlier column's would be drawn anew. Here nothing is:
     the m distinct winners are the m largest perturbed logits, and each column is drawn given its
-    winner. The same law, as fast for (0.999999, rest) as for equal probabilities. So the hard
-    vector is an exact sample of `PlackettLuceSubset`: m classes drawn one after another without
-    replacement. The gradient takes the noise that was accepted as fixed; it is biased, less so at a
-    small temperature, where it is noisier.
+    winner. The same distribution, as fast for (0.999999, rest) as for equal probabilities. So the
+    hard vector is an exact sample of `PlackettLuceSubset`: m classes drawn one after another
+    without replacement. The gradient takes the noise that was accepted as fixed; it is biased, less
+    so at a small temperature, where it is noisier.
 
     Args:
         logits: unnormalised log-probabilities, `(*batch, n)`; -inf masks a class.
@@ -172,9 +166,14 @@ def m_hot(
         tensor([1., 0., 1., 0.])
     """
     checks.check_flag(hard, "hard")
-    q, noise, columns = _columns(logits, m, temperature, generator)
-    soft = ops.columns_maximum(columns)
-    return ops.straight_through(q.harden(noise), soft) if hard else soft
+    q, temperature = _winners(logits, m, temperature, generator)
+    if hard:
+        sample, soft = q.hard_and_relaxed_sample(temperature, generator=generator)
+    else:
+        soft = q.relaxed_sample(temperature, generator=generator)
+    if _seen_as_nan(soft):
+        parameters.check_subset_logits(logits, q.k, "m")
+    return ops.straight_through(sample, soft) if hard else soft
 
 
 def m_hot_columns(
@@ -205,25 +204,23 @@ def m_hot_columns(
         >>> V.shape, bool(((V.sum(0) - 1).abs() < 1e-6).all())
         (torch.Size([5, 2]), True)
     """
-    *_, columns = _columns(logits, m, temperature, generator)
+    q, temperature = _winners(logits, m, temperature, generator)
+    columns = q.relaxed_columns(q.draw_noise(generator=generator), temperature)
+    if _seen_as_nan(columns):
+        parameters.check_subset_logits(logits, q.k, "m")
     return columns.transpose(-1, -2)
 
 
-def _columns(
+def _winners(
     logits: Tensor, m: int, temperature: float | Tensor, generator: torch.Generator | None
-) -> tuple[PlackettLuceSubset, Tensor, Tensor]:
-    """The winners' law, its noise `(*batch, m + 1, n)`, and the columns that it leads to."""
+) -> tuple[PlackettLuceSubset, float | Tensor]:
+    """The distribution of the m winners, and the temperature, all arguments being right."""
     temperature = checks.check_temperature(temperature, for_hard="hard=True")
     parameters.check_parameter(logits, "logits", event_dims=1)
     m = checks.check_subset_size(m, logits.shape[-1], "m")
     checks.check_broadcasts(temperature, logits.shape, "temperature")
     checks.check_generator(generator)
-    q = PlackettLuceSubset(logits, m, validate_args=False)
-    noise = q.draw_noise(generator=generator)
-    columns = ops.relaxed_columns(logits, noise, temperature)
-    if _seen_as_nan(columns):
-        parameters.check_subset_logits(logits, m, "m")
-    return q, noise, columns
+    return PlackettLuceSubset(logits, m, validate_args=False), temperature
 
 
 def _seen_as_nan(soft: Tensor) -> bool:

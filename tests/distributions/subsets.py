@@ -1,4 +1,4 @@
-"""The laws of k of n by brute force, and the cells of their joint laws."""
+"""The distributions of k of n by brute force, and the cells of their joint distributions."""
 
 import itertools
 import math
@@ -13,14 +13,14 @@ def k_hot_vectors(n: int, k: int) -> Tensor:
     return torch.tensor([[float(i in row) for i in range(n)] for row in chosen]).double()
 
 
-def product_law(logits: Tensor, k: int) -> Tensor:
-    """log p(S) of the law proportional to the weights' product, `(states, *batch)`."""
+def product_log_probs(logits: Tensor, k: int) -> Tensor:
+    """log p(S) of the distribution proportional to the weights' product, `(states, *batch)`."""
     states = k_hot_vectors(logits.shape[-1], k)
     states = states.view(len(states), *(1,) * (logits.ndim - 1), -1)
     return torch.where(states == 1, logits.double(), 0.0).sum(-1).log_softmax(0)
 
 
-def order_law(logits: Tensor, order: Tensor) -> Tensor:
+def order_log_prob(logits: Tensor, order: Tensor) -> Tensor:
     """log-probability of drawing the items `order` one by one, for logits `(n,)`."""
     left, total = logits.double().clone(), torch.zeros((), dtype=torch.float64)
     for item in order.tolist():
@@ -29,14 +29,14 @@ def order_law(logits: Tensor, order: Tensor) -> Tensor:
     return total
 
 
-def race_law(logits: Tensor, k: int) -> Tensor:
+def race_log_probs(logits: Tensor, k: int) -> Tensor:
     """log P(S) of k of n drawn one after another, `(states,)`: the sum over all orders."""
     n = logits.shape[-1]
     log_probs = []
     for chosen in itertools.combinations(range(n), k):
         orders = torch.tensor(list(itertools.permutations(chosen)), dtype=torch.long)
         orders = orders.view(math.factorial(k), k)
-        log_probs.append(torch.stack([order_law(logits, row) for row in orders]).logsumexp(0))
+        log_probs.append(torch.stack([order_log_prob(logits, row) for row in orders]).logsumexp(0))
     return torch.stack(log_probs)
 
 

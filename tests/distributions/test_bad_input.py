@@ -85,7 +85,7 @@ SUBSETS: list[tuple[Any, Any, str]] = [
     (
         torch.zeros(2, 3),
         torch.tensor([1, 2]),
-        "got a tensor of shape (2,). All rows of a law have one k",
+        "got a tensor of shape (2,). All rows have one k",
     ),
     (
         torch.tensor([[0.0, NAN, INF]]),
@@ -101,21 +101,21 @@ SUBSETS: list[tuple[Any, Any, str]] = [
     ),
     (torch.tensor([-INF, 0.0]), 2, "fewer are unmasked: the row has 1 logits above -inf"),
 ]
-SUBSET_LAWS: list[Any] = [hg.KSubset, hg.PlackettLuceSubset]
+KINDS: list[Any] = [hg.KSubset, hg.PlackettLuceSubset]
 
 
-@pytest.mark.parametrize(("law", "arguments", "message"), PARAMETERS)
-def test_bad_parameters(law: type, arguments: dict[str, Any], message: str) -> None:
+@pytest.mark.parametrize(("make", "arguments", "message"), PARAMETERS)
+def test_bad_parameters(make: type, arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=re.escape(message)):
-        law(**arguments)
+        make(**arguments)
 
 
-@pytest.mark.parametrize("law", [hg.OneHotCategorical, hg.Bernoulli])
-def test_values_are_not_looked_at_without_validation(law: Any) -> None:
-    q = law(logits=torch.full((2,), NAN), validate_args=False)
+@pytest.mark.parametrize("make", [hg.OneHotCategorical, hg.Bernoulli])
+def test_values_are_not_looked_at_without_validation(make: Any) -> None:
+    q = make(logits=torch.full((2,), NAN), validate_args=False)
     assert q.logits.isnan().all()
     with pytest.raises(ValueError, match="must be floating point"):
-        law(logits=torch.tensor([1, 2]), validate_args=False)
+        make(logits=torch.tensor([1, 2]), validate_args=False)
 
 
 def test_probabilities_that_miss_one_by_rounding_are_taken() -> None:
@@ -127,25 +127,25 @@ def test_probabilities_that_miss_one_by_rounding_are_taken() -> None:
         )
 
 
-@pytest.mark.parametrize("law", SUBSET_LAWS)
+@pytest.mark.parametrize("make", KINDS)
 @pytest.mark.parametrize(("logits", "k", "message"), SUBSETS)
-def test_bad_subsets(law: Any, logits: Any, k: Any, message: str) -> None:
+def test_bad_subsets(make: Any, logits: Any, k: Any, message: str) -> None:
     with pytest.raises(ValueError, match=re.escape(message)):
-        law(logits, k)
+        make(logits, k)
 
 
-@pytest.mark.parametrize("law", SUBSET_LAWS)
-def test_whatever_counts_as_an_integer_is_taken_for_k(law: Any) -> None:
+@pytest.mark.parametrize("make", KINDS)
+def test_whatever_counts_as_an_integer_is_taken_for_k(make: Any) -> None:
     class Index:
         def __index__(self) -> int:
             return 2
 
-    q = law(torch.zeros(3), Index())
+    q = make(torch.zeros(3), Index())
     assert type(q.k) is int
     assert q.sample().sum() == 2
 
 
-@pytest.mark.parametrize("law", SUBSET_LAWS)
+@pytest.mark.parametrize("make", KINDS)
 @pytest.mark.parametrize(
     ("value", "message"),
     [
@@ -157,9 +157,9 @@ def test_whatever_counts_as_an_integer_is_taken_for_k(law: Any) -> None:
         ([1.0, 0.0, 0.0], "expects values that end in (4,), got (3,)"),
     ],
 )
-def test_values_that_are_not_k_hot_are_refused(law: Any, value: Any, message: str) -> None:
-    q = law(torch.zeros(4), 1)
-    with pytest.raises(ValueError, match=re.escape(f"{law.__name__} expects")) as caught:
+def test_values_that_are_not_k_hot_are_refused(make: Any, value: Any, message: str) -> None:
+    q = make(torch.zeros(4), 1)
+    with pytest.raises(ValueError, match=re.escape(f"{make.__name__} expects")) as caught:
         q.log_prob(torch.tensor(value))
     assert message in str(caught.value)
 
@@ -182,13 +182,13 @@ def test_bad_orders(order: Any, message: str) -> None:
             use(order)
 
 
-@pytest.mark.parametrize("law", SUBSET_LAWS)
-def test_values_of_subsets_are_not_looked_at_without_validation(law: Any) -> None:
-    q = law(torch.full((2,), NAN), 1, validate_args=False)
+@pytest.mark.parametrize("make", KINDS)
+def test_values_of_subsets_are_not_looked_at_without_validation(make: Any) -> None:
+    q = make(torch.full((2,), NAN), 1, validate_args=False)
     assert q.mean.isnan().all()
-    law(torch.zeros(2), 1, validate_args=False).log_prob(torch.tensor([0.5, 0.5]))
+    make(torch.zeros(2), 1, validate_args=False).log_prob(torch.tensor([0.5, 0.5]))
     with pytest.raises(ValueError, match="k must be an integer from 0 to n = 2"):
-        law(torch.zeros(2), 3, validate_args=False)
+        make(torch.zeros(2), 3, validate_args=False)
 
 
 @pytest.mark.parametrize("number", [1.0, np.float32(1), 1, [1.0], None], ids=repr)

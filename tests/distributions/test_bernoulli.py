@@ -1,4 +1,4 @@
-"""Bits: their law, agreement with torch, and certain bits."""
+"""Bits: their distribution, agreement with torch, and certain bits."""
 
 import math
 
@@ -15,7 +15,7 @@ INF = math.inf
 DTYPES = [torch.float64, torch.float32, torch.bfloat16, torch.float16]
 
 
-def test_samples_have_the_joint_law(generator: Generator) -> None:
+def test_samples_have_the_joint_probabilities(generator: Generator) -> None:
     logits = torch.tensor([-2.0, 0.3, 1.5, INF])
     q = hg.Bernoulli(logits=logits).to_event(1)
     z = q.sample((200_000,), generator=generator)
@@ -25,7 +25,7 @@ def test_samples_have_the_joint_law(generator: Generator) -> None:
     assert cells_fit(counts, probs)
     # mutant: one noise for all bits
     noise = hg.ops.draw_logistic((200_000, 1), generator=generator)
-    codes = (q.harden(noise) @ torch.tensor([8.0, 4.0, 2.0, 1.0])).long()
+    codes = (q.bases[0].harden(noise) @ torch.tensor([8.0, 4.0, 2.0, 1.0])).long()
     assert not cells_fit(torch.bincount(codes, minlength=16), probs)
 
 
@@ -118,7 +118,7 @@ def test_log_prob_is_linear_in_the_value() -> None:
     torch.testing.assert_close(z.grad, logits)
 
 
-def test_expand_keeps_law_and_validation() -> None:
+def test_expand_keeps_class_and_validation() -> None:
     q = hg.Bernoulli(logits=torch.tensor([0.0, INF]), validate_args=False)
     wide = q.expand((3, 2))
     assert isinstance(wide, hg.Bernoulli)

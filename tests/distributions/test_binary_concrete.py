@@ -1,8 +1,8 @@
-"""Relaxed bits: density, exact law, and numbers at the edge of a float."""
+"""Relaxed bits: density, exact distribution, and numbers at the edge of a float."""
 
 import pytest
 import torch
-from stats import event_fits, integral, law_fits, logistic_cdf
+from stats import distribution_fits, event_fits, integral, logistic_cdf
 from torch import Generator, Tensor
 from torch.autograd import gradcheck, gradgradcheck
 from torch.distributions import RelaxedBernoulli
@@ -57,12 +57,16 @@ def test_density_is_torchs_at_moderate_temperatures(
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 @pytest.mark.parametrize("temperature", [1e-3, 0.5, 2.0])
-def test_law(dtype: torch.dtype, temperature: float, generator: Generator) -> None:
+def test_distribution(dtype: torch.dtype, temperature: float, generator: Generator) -> None:
     p = hg.BinaryConcrete(temperature, logits=torch.tensor(-0.7, dtype=dtype))
     sample = p.rsample_with_twin((100_000,), generator=generator)
-    assert law_fits(temperature * sample.twin + 0.7, logistic_cdf)
-    assert not law_fits(1.1 * temperature * sample.twin + 0.7, logistic_cdf)  # mutant: temperature
-    assert not law_fits(temperature * sample.twin - 0.7, logistic_cdf)  # mutant: sign of the logit
+    assert distribution_fits(temperature * sample.twin + 0.7, logistic_cdf)
+    assert not distribution_fits(
+        1.1 * temperature * sample.twin + 0.7, logistic_cdf
+    )  # mutant: temperature
+    assert not distribution_fits(
+        temperature * sample.twin - 0.7, logistic_cdf
+    )  # mutant: sign of the logit
     ones = int((sample.value > 0.5).sum())
     assert event_fits(ones, 100_000, float(torch.tensor(-0.7).sigmoid()))
     assert not event_fits(100_000 - ones, 100_000, float(torch.tensor(-0.7).sigmoid()))

@@ -1,4 +1,4 @@
-"""One of K: its law, agreement with torch, and masks."""
+"""One of K: its distribution, agreement with torch, and masks."""
 
 import math
 
@@ -21,7 +21,7 @@ def counts_of(z: Tensor) -> Tensor:
     return torch.bincount(index[:, 0] * 3 + index[:, 1], minlength=9)
 
 
-def test_samples_have_the_joint_law(generator: Generator) -> None:
+def test_samples_have_the_joint_probabilities(generator: Generator) -> None:
     logits = torch.tensor([[0.5, -1.0, 2.0], [-INF, 0.0, 0.1]])
     q = hg.OneHotCategorical(logits=logits).to_event(1)
     probs = q.log_prob(q.enumerate_support()).exp()
@@ -29,20 +29,20 @@ def test_samples_have_the_joint_law(generator: Generator) -> None:
     assert cells_fit(counts_of(z), probs)
     # mutants: logistic noise, and one noise for both rows
     logistic = hg.ops.draw_logistic((200_000, 2, 3), generator=generator)
-    assert not cells_fit(counts_of(q.harden(logistic)), probs)
+    assert not cells_fit(counts_of(q.bases[0].harden(logistic)), probs)
     shared = hg.ops.draw_gumbel((200_000, 1, 3), generator=generator)
-    assert not cells_fit(counts_of(q.harden(shared)), probs)
+    assert not cells_fit(counts_of(q.bases[0].harden(shared)), probs)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_half_precision_samples_have_the_law_of_the_logits_given(
+def test_half_precision_samples_have_the_distribution_of_the_logits_given(
     dtype: torch.dtype, generator: Generator
 ) -> None:
     logits = torch.tensor([7.0, 6.9, -2.0, 5.0]).to(dtype)
     z = hg.OneHotCategorical(logits=logits).sample((200_000,), generator=generator)
     counts = z.float().sum(0).long()
     assert cells_fit(counts, logits.double().softmax(-1))
-    # mutant: the law of equal first classes, which coarser logits would have
+    # mutant: the distribution of equal first classes, which coarser logits would have
     assert not cells_fit(counts, torch.tensor([7.0, 7.0, -2.0, 5.0]).softmax(-1))
 
 
@@ -55,7 +55,7 @@ def test_half_precision_probabilities_are_rounded_once(generator: Generator) -> 
 
     rounding = 1.01 * torch.finfo(torch.bfloat16).eps / 2
     assert worst(hg.OneHotCategorical(logits=logits).mean) < rounding
-    # mutant: torch's law, which normalises its logits in bfloat16
+    # mutant: torch's distribution, which normalises its logits in bfloat16
     assert worst(TorchOneHotCategorical(logits=logits).logits.double().exp()) > 2 * rounding
 
 
@@ -137,14 +137,14 @@ def test_gradients(generator: Generator) -> None:
     mask = torch.tensor([False, True, False, False])
     outcome = torch.eye(4, dtype=torch.float64)[[0, 3]]
 
-    def law(scores: Tensor) -> hg.OneHotCategorical:
+    def make(scores: Tensor) -> hg.OneHotCategorical:
         return hg.OneHotCategorical(logits=torch.where(mask, -INF, scores))
 
     def log_prob(scores: Tensor) -> Tensor:
-        return law(scores).log_prob(outcome)
+        return make(scores).log_prob(outcome)
 
     def entropy(scores: Tensor) -> Tensor:
-        return law(scores).entropy()
+        return make(scores).entropy()
 
     def entropy_of_probs(scores: Tensor) -> Tensor:
         return hg.OneHotCategorical(probs=scores.softmax(-1)).entropy()
@@ -162,7 +162,7 @@ def test_log_prob_is_linear_in_the_value() -> None:
     torch.testing.assert_close(z.grad, q.logits)
 
 
-def test_expand_keeps_law_and_validation() -> None:
+def test_expand_keeps_class_and_validation() -> None:
     q = hg.OneHotCategorical(logits=torch.tensor([0.0, -INF, 2.0]), validate_args=False)
     wide = q.expand((4, 2))
     assert isinstance(wide, hg.OneHotCategorical)
@@ -196,7 +196,7 @@ def test_values_that_are_not_one_hot_are_refused(value: list[float]) -> None:
         hg.OneHotCategorical(logits=torch.zeros(2)).log_prob(torch.tensor(value))
 
 
-def test_second_backward_through_one_law() -> None:
+def test_second_backward_through_one_distribution() -> None:
     """Nothing that depends on the logits is kept from one use to the next."""
     logits = torch.zeros(3, requires_grad=True)
     q = hg.OneHotCategorical(logits=logits)

@@ -1,10 +1,10 @@
-"""The Concrete law: its density, its exact marginals, and numbers at the edge of a float."""
+"""The Concrete distribution: its density, exact marginals, and numbers at the edge of a float."""
 
 import math
 
 import pytest
 import torch
-from stats import cells_fit, integral, law_fits, logistic_cdf
+from stats import cells_fit, distribution_fits, integral, logistic_cdf
 from torch import Generator, Tensor
 from torch.autograd import gradcheck, gradgradcheck
 from torch.distributions import RelaxedOneHotCategorical
@@ -80,10 +80,12 @@ def test_log_ratios_are_logistic(
     for i, j in pairs:
         ratio = twin[:, i] - twin[:, j]
         spread = logits[i] - logits[j]
-        assert law_fits(temperature * ratio - spread, logistic_cdf, alpha=1e-6 / len(pairs))
+        assert distribution_fits(
+            temperature * ratio - spread, logistic_cdf, alpha=1e-6 / len(pairs)
+        )
         # mutants: another temperature, and logits left out
-        assert not law_fits(1.1 * temperature * ratio - spread, logistic_cdf)
-        assert not law_fits(temperature * ratio, logistic_cdf)
+        assert not distribution_fits(1.1 * temperature * ratio - spread, logistic_cdf)
+        assert not distribution_fits(temperature * ratio, logistic_cdf)
 
 
 def test_argmax_is_an_exact_draw(generator: Generator) -> None:
@@ -132,7 +134,7 @@ def test_a_hundred_thousand_categories(dtype: torch.dtype, generator: Generator)
 
 
 def test_masks(generator: Generator) -> None:
-    """A masked category is exactly absent, and the rest is the law without it."""
+    """A masked category is exactly absent, and the rest is the distribution without it."""
     logits = torch.tensor([0.3, -INF, 1.0, -0.5], requires_grad=True)
     tau = torch.tensor(0.5, requires_grad=True)
     p = hg.Concrete(tau, logits=logits)

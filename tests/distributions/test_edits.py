@@ -33,7 +33,8 @@ MADE_OF_LOGITS: dict[str, Make] = {
 
 def parameter_of(p: Any) -> Tensor:
     """The tensor that it was made of."""
-    inside = getattr(getattr(p, "law", p), "unstretched", getattr(p, "law", p))
+    base = getattr(p, "bases", (p,))[0]
+    inside = getattr(base, "unstretched", base)
     return next(
         getattr(inside, name) for name in ("scale", "_scores", "logits") if hasattr(inside, name)
     )
@@ -59,7 +60,7 @@ def figures(p: Any) -> dict[str, Tensor]:
     for name, ask in (
         ("entropy", lambda: p.entropy()),
         ("cdf", lambda: p.cdf(z)),
-        ("log_normaliser", lambda: p.log_normaliser()),
+        ("log_normalizer", lambda: p.log_normalizer()),
     ):
         try:
             found[name] = ask()
@@ -103,7 +104,7 @@ def test_torchs_divergence_follows_too() -> None:
 
 
 def test_what_was_worked_out_is_worked_out_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A step of training asks for sample, mean and log-probability: one count serves them all."""
+    """A step of training asks for sample, mean and log-probability: one count is enough."""
     calls = []
     own = hg.ops.k_of_n.log_prob_and_marginals
     monkeypatch.setattr(

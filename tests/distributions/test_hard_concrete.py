@@ -1,4 +1,4 @@
-"""Gates: two atoms and a density that together weigh 1, and the law of the samples."""
+"""Gates: two atoms and a density that together weigh 1, and the distribution of the samples."""
 
 import pytest
 import torch
@@ -36,7 +36,7 @@ def test_atoms_and_density_weigh_one(
 
 
 @pytest.mark.parametrize(("temperature", "logit", "stretch"), GATES)
-def test_samples_have_the_law(
+def test_samples_have_the_distribution(
     temperature: float, logit: float, stretch: tuple[float, float], generator: Generator
 ) -> None:
     p = gate(temperature, logit, stretch)

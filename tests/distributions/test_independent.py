@@ -1,4 +1,4 @@
-"""Joint laws: shapes, the order of their states, the budget, and torch's own Independent."""
+"""Equal parts as one event: shapes, the order of states, the budget, torch's own Independent."""
 
 import itertools
 import math
@@ -33,7 +33,7 @@ def test_support_of_bits() -> None:
 
 
 @pytest.mark.parametrize(("ndims", "states"), [(0, 3), (1, 9), (2, 3**8)])
-def test_probabilities_of_the_joint_law_sum_to_one(
+def test_probabilities_of_the_joint_distribution_sum_to_one(
     ndims: int, states: int, generator: Generator
 ) -> None:
     logits = torch.randn(4, 2, 3, dtype=torch.float64, generator=generator)
@@ -63,11 +63,11 @@ def test_no_parts_have_one_state() -> None:
     assert torch.equal(q.log_prob(q.enumerate_support()[0]), torch.zeros(2))
 
 
-def test_nested_events_are_the_same_law(generator: Generator) -> None:
+def test_nested_events_are_the_same_distribution(generator: Generator) -> None:
     logits = torch.randn(2, 2, 3, generator=generator)
     flat = hg.OneHotCategorical(logits=logits).to_event(2)
     nested = hg.OneHotCategorical(logits=logits).to_event(1).to_event(1)
-    assert isinstance(nested.law, hg.OneHotCategorical)
+    assert isinstance(nested.bases[0], hg.OneHotCategorical)
     assert (nested.batch_shape, nested.event_shape) == (flat.batch_shape, flat.event_shape)
     states = flat.enumerate_support()
     assert torch.equal(nested.enumerate_support(), states)
@@ -100,32 +100,21 @@ def test_expand(generator: Generator) -> None:
     assert q.enumerate_support().shape == (8, 4, 2, 3)
 
 
-def test_the_laws_own_methods_pass_through(generator: Generator) -> None:
-    q = hg.OneHotCategorical(logits=torch.randn(2, 3, generator=generator)).to_event(1)
-    noise = q.draw_noise((7,), generator=generator)
-    assert noise.shape == (7, 2, 3)
-    outcome = q.harden(noise)
-    assert torch.equal(q.relax(noise, 0.1).argmax(-1), outcome.argmax(-1))
-    conditional = q.conditional_noise(outcome, q.draw_noise((7,), generator=generator))
-    assert torch.equal(q.harden(conditional), outcome)
-    assert q.tangent(q.mean).shape == (2, 3)
-
-
-def test_relaxed_laws_become_events(generator: Generator) -> None:
+def test_relaxed_distributions_become_events(generator: Generator) -> None:
     p = hg.Concrete(0.5, logits=torch.randn(4, 2, 3, generator=generator)).to_event(1)
     sample = p.rsample_with_twin((6,), generator=generator)
     assert sample.value.shape == (6, 4, 2, 3)
     torch.testing.assert_close(
-        p.log_prob(sample), p.law.log_prob(sample).sum(-1), rtol=1e-6, atol=1e-6
+        p.log_prob(sample), p.bases[0].log_prob(sample).sum(-1), rtol=1e-6, atol=1e-6
     )
     torch.testing.assert_close(
-        p.log_prob_of_twin(sample.twin), p.law.log_prob_of_twin(sample.twin).sum(-1)
+        p.log_prob_of_twin(sample.twin), p.bases[0].log_prob_of_twin(sample.twin).sum(-1)
     )
     assert p.rsample((6,), generator=generator).shape == (6, 4, 2, 3)
 
 
 def pair(logits: Tensor, family: str, ndims: int) -> tuple[td.Distribution, td.Distribution]:
-    """Our law and torch's, both as events."""
+    """Our distribution and torch's, both as events."""
     ours = {"bits": hg.Bernoulli, "categories": hg.OneHotCategorical}[family]
     theirs = {"bits": td.Bernoulli, "categories": td.OneHotCategorical}[family]
     return ours(logits=logits).to_event(ndims), td.Independent(theirs(logits=logits), ndims)
@@ -133,7 +122,7 @@ def pair(logits: Tensor, family: str, ndims: int) -> tuple[td.Distribution, td.D
 
 @pytest.mark.parametrize("ndims", [0, 1, 2])
 @pytest.mark.parametrize("family", ["bits", "categories"])
-def test_kl_between_joint_laws(family: str, ndims: int, generator: Generator) -> None:
+def test_kl_between_joint_distributions(family: str, ndims: int, generator: Generator) -> None:
     first, second = torch.randn(2, 4, 2, 3, dtype=torch.float64, generator=generator)
     p, torch_p = pair(first, family, ndims)
     q, torch_q = pair(second, family, ndims)
@@ -164,7 +153,7 @@ def test_a_number_of_dimensions_that_is_none(ndims: Any) -> None:
 def test_a_distribution_of_torchs_inside_is_this_librarys(generator: Generator) -> None:
     logits = torch.randn(2, 3, generator=generator)
     q = hg.Independent(td.Bernoulli(logits=logits), 1)
-    assert type(q.law) is hg.Bernoulli
+    assert type(q.bases[0]) is hg.Bernoulli
     assert q.sample((4,), generator=generator).shape == (4, 2, 3)
     value = hg.expectation(lambda z: z.sum(-1), q, hg.Exact())
     torch.testing.assert_close(value, logits.sigmoid().sum(-1))

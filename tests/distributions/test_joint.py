@@ -1,4 +1,4 @@
-"""Named laws as one: each by its name, independent of the others, and the law of their vector."""
+"""Named factors as one q: each by its name, independent of the others, and their vector."""
 
 import copy
 import math
@@ -9,16 +9,15 @@ from typing import Any
 
 import pytest
 import torch
-from estimators.cases import SampledOnly
 from stats import cells_fit
 from torch import Generator, Tensor
 from torch import distributions as td
 from torch.distributions import kl_divergence
 
 import hotgrad as hg
-from hotgrad.distributions import as_law
+from hotgrad.distributions import DiscreteDistribution, as_distribution, from_description
 
-LAWS = {
+KINDS = {
     "bit": hg.Bernoulli,
     "bits": hg.Bernoulli,
     "kinds": hg.OneHotCategorical,
@@ -37,16 +36,16 @@ def scores(generator: Generator, *batch: int, names: Any = EVENTS) -> dict[str, 
     }
 
 
-def laws(logits: dict[str, Tensor]) -> dict[str, Any]:
+def make(logits: dict[str, Tensor]) -> dict[str, Any]:
     return {
-        name: LAWS[name](logits=a).to_event(TO_EVENT.get(name, 0)) for name, a in logits.items()
+        name: KINDS[name](logits=a).to_event(TO_EVENT.get(name, 0)) for name, a in logits.items()
     }
 
 
 @pytest.fixture
 def parts(generator: Generator) -> dict[str, Any]:
-    """Of each law and shape one, in a batch of 4."""
-    return laws(scores(generator, 4))
+    """Of each distribution and shape one, in a batch of 4."""
+    return make(scores(generator, 4))
 
 
 @pytest.fixture
@@ -60,11 +59,11 @@ def assert_same(given: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
         torch.testing.assert_close(value, expected[name], rtol=0, atol=0)
 
 
-def test_what_it_has_of_each_is_the_laws_own(q: hg.Joint, parts: dict[str, Any]) -> None:
-    assert_same(q.mean, {name: law.mean for name, law in parts.items()})
-    assert_same(q.mode, {name: law.mode for name, law in parts.items()})
-    assert_same(q.logits, {name: law.logits for name, law in parts.items()})
-    assert all(q[name] is law for name, law in parts.items())
+def test_what_it_has_of_each_is_each_ones_own(q: hg.Joint, parts: dict[str, Any]) -> None:
+    assert_same(q.mean, {name: part.mean for name, part in parts.items()})
+    assert_same(q.mode, {name: part.mode for name, part in parts.items()})
+    assert_same(q.logits, {name: part.logits for name, part in parts.items()})
+    assert all(q[name] is part for name, part in parts.items())
     assert q.batch_shape == (4,)
     assert repr(q) == (
         "Joint(bit=Bernoulli(), bits=Bernoulli(2,), kinds=OneHotCategorical(2, 3), "
@@ -78,7 +77,7 @@ def test_samples_are_those_of_each_in_turn(
 ) -> None:
     same = generator.clone_state()
     z = q.sample(shape, generator=generator)
-    assert_same(z, {name: law.sample(shape, generator=same) for name, law in parts.items()})
+    assert_same(z, {name: part.sample(shape, generator=same) for name, part in parts.items()})
     assert {name: u.shape for name, u in z.items()} == {
         name: (*shape, 4, *event) for name, event in EVENTS.items()
     }
@@ -88,11 +87,11 @@ def test_scores_and_entropies_are_sums(
     q: hg.Joint, parts: dict[str, Any], generator: Generator
 ) -> None:
     z = q.sample((7,), generator=generator)
-    expected = sum(law.log_prob(z[name]) for name, law in parts.items())
+    expected = sum(part.log_prob(z[name]) for name, part in parts.items())
     torch.testing.assert_close(q.log_prob(z), expected)
     # the names count, not their order
     torch.testing.assert_close(q.log_prob(dict(reversed(z.items()))), expected)
-    torch.testing.assert_close(q.entropy(), sum(law.entropy() for law in parts.values()))
+    torch.testing.assert_close(q.entropy(), sum(part.entropy() for part in parts.values()))
 
 
 def test_states_are_all_combinations_once(q: hg.Joint, parts: dict[str, Any]) -> None:
@@ -118,12 +117,14 @@ def test_states_are_all_combinations_once(q: hg.Joint, parts: dict[str, Any]) ->
 def test_states_beyond_the_budget(parts: dict[str, Any]) -> None:
     q = hg.Joint(bits=parts["bits"], kinds=parts["kinds"])
     assert len(q.enumerate_support(budget=36)["bits"]) == 36
-    message = "support of a Joint of bits, kinds has 36 states, more than the budget of 35"
+    message = "a Joint of bits, kinds has 36 states, more than the budget of 35"
     with pytest.raises(ValueError, match=message):
         q.enumerate_support(budget=35)
     # or of a part alone, before anything is listed
-    with pytest.raises(ValueError, match="support of OneHotCategorical of 2 parts has 9 states"):
-        q.enumerate_support(budget=8)
+    with pytest.raises(
+        ValueError, match="support of OneHotCategorical of 3 categories has 3 states"
+    ):
+        q.enumerate_support(budget=2)
 
 
 def pairs_of_bits(q: hg.Joint, generator: Generator) -> tuple[Tensor, Tensor]:
@@ -149,39 +150,44 @@ def test_unknowns_are_independent(generator: Generator) -> None:
 
 
 def test_its_vector_is_the_unknowns_in_their_order(q: hg.Joint, generator: Generator) -> None:
-    flat = as_law(q)
-    assert as_law(flat) is flat
+    flat = as_distribution(q)
+    assert as_distribution(flat) is flat
     assert (flat.batch_shape, flat.event_shape) == (q.batch_shape, q.event_shape)
     assert q.event_shape == (sum(math.prod(event) for event in EVENTS.values()),)
     z = flat.sample((7,), generator=generator.clone_state())
     named = q.sample((7,), generator=generator)
     assert torch.equal(z, torch.cat([u.reshape(7, 4, -1) for u in named.values()], -1))
-    assert_same(flat.unpack(z), named)
-    assert torch.equal(flat.pack(named), z)
+    assert_same(flat.named(z), named)
+    assert torch.equal(flat.merged(list(named.values())), z)
     assert torch.equal(flat.log_prob(z), q.log_prob(named))
-    assert torch.equal(flat.mean, flat.pack(q.mean))
-    assert torch.equal(flat.mode, flat.pack(q.mode))
+    assert torch.equal(flat.mean, flat.merged(list(q.mean.values())))
+    assert torch.equal(flat.mode, flat.merged(list(q.mode.values())))
 
 
 def test_other_logits_and_batches(q: hg.Joint, generator: Generator) -> None:
     logits = scores(generator, 2, 3)
-    other = q.with_logits(logits)
-    assert_same(other.logits, hg.Joint(**laws(logits)).logits)
+    params = {f"{name}.logits": own for name, own in logits.items()}
+    assert list(q.params) == list(params)
+    other, expected = q.with_params(params), hg.Joint(**make(logits))
+    assert_same(other.params, params)
+    assert_same(other.logits, expected.logits)
     assert other.batch_shape == (2, 3)
-    flat = as_law(q).with_logits(as_law(other).logits)
-    torch.testing.assert_close(flat.logits, as_law(other).logits)
-    wide = hg.Joint(**laws(scores(generator))).expand((2, 3))
+    flat = as_distribution(q).with_params(params)
+    assert_same(flat.params, params)
+    z = flat.sample((5,), generator=generator)
+    torch.testing.assert_close(flat.log_prob(z), expected.log_prob(flat.named(z)))
+    wide = hg.Joint(**make(scores(generator))).expand((2, 3))
     assert (wide.batch_shape, wide.entropy().shape) == ((2, 3), (2, 3))
     z = wide.sample((5,), generator=generator)
     assert all(u.shape == (5, 2, 3, *EVENTS[name]) for name, u in z.items())
 
 
 def test_batch_dimensions_into_every_event(generator: Generator) -> None:
-    q = hg.Joint(**laws(scores(generator, 2, 3)))
+    q = hg.Joint(**make(scores(generator, 2, 3)))
     joint = q.to_event(1)
     z = joint.sample((5,), generator=generator)
     assert joint.batch_shape == (2,)
-    assert {name: law.event_shape for name, law in joint.laws.items()} == {
+    assert {name: part.event_shape for name, part in joint.factors.items()} == {
         name: (3, *event) for name, event in EVENTS.items()
     }
     torch.testing.assert_close(joint.log_prob(z), q.log_prob(z).sum(-1))
@@ -189,13 +195,13 @@ def test_batch_dimensions_into_every_event(generator: Generator) -> None:
 
 def test_the_means_carry_a_gradient(generator: Generator) -> None:
     logits = {name: a.requires_grad_() for name, a in scores(generator).items()}
-    q = hg.Joint(**laws(logits))
+    q = hg.Joint(**make(logits))
     total = sum(u.square().sum() for u in q.mean.values()) + q.entropy()
     for gradient in torch.autograd.grad(total, list(logits.values())):
         assert gradient.count_nonzero() > 0
 
 
-def test_laws_of_torch_are_taken_as_they_are(generator: Generator) -> None:
+def test_distributions_of_torch_are_taken_as_they_are(generator: Generator) -> None:
     logits = torch.randn(4, 3, dtype=torch.float64, generator=generator)
     theirs = hg.Joint(
         bits=td.Independent(td.Bernoulli(logits=logits), 1),
@@ -204,16 +210,24 @@ def test_laws_of_torch_are_taken_as_they_are(generator: Generator) -> None:
     assert type(theirs["kind"]) is hg.OneHotCategorical
     assert type(theirs["bits"]) is hg.Independent
     # one that looks at values is enough
-    assert as_law(theirs)._validate_args
+    assert as_distribution(theirs)._validate_args
     ours = hg.Joint(
         bits=hg.Bernoulli(logits=logits).to_event(1), kind=hg.OneHotCategorical(logits=logits)
     )
     torch.testing.assert_close(theirs.log_prob(ours.mode), ours.log_prob(ours.mode))
 
 
-def test_any_name_will_do() -> None:
-    q = hg.Joint(self=hg.Bernoulli(logits=torch.zeros(())), **{"a b": SampledOnly(torch.zeros(()))})
-    assert set(q.sample()) == {"self", "a b"}
+def test_any_name_will_do(generator: Generator) -> None:
+    bit = hg.Bernoulli(logits=torch.zeros(()))
+    names = ("self", "a b", "a.b", "a", "")
+    q = hg.Joint(**dict.fromkeys(names, bit))
+    assert set(q.sample()) == set(names)
+    # also where it looks like a parameter's
+    new = dict(zip(q.params, torch.randn(5, 2, generator=generator), strict=True))
+    assert_same(q.with_params(new).params, new)
+    assert_same(q.with_params(new).logits, dict(zip(names, new.values(), strict=True)))
+    again = from_description(q.describe(), new)
+    assert_same(again.logits, q.with_params(new).logits)
 
 
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda q: pickle.loads(pickle.dumps(q))])
@@ -226,24 +240,41 @@ def test_copies_are_whole(q: hg.Joint, copied: Callable[[Any], Any], generator: 
 
 def test_whether_all_can_be_listed(q: hg.Joint) -> None:
     assert q.has_enumerate_support
+    assert q["bits"].has_enumerate_support
     assert not hg.Joint(bit=q["bit"], own=SampledOnly(torch.zeros(4))).has_enumerate_support
 
 
-def test_a_law_of_ones_own_needs_no_logits(generator: Generator) -> None:
+class SampledOnly(DiscreteDistribution):
+    """A user's own with nothing but samples and their probabilities."""
+
+    def __init__(self, logits: Tensor) -> None:
+        self.inner = hg.Bernoulli(logits=logits)
+        super().__init__(logits.shape)
+
+    def sample(self, sample_shape: Any = (), *, generator: Any = None) -> Tensor:
+        return self.inner.sample(sample_shape, generator=generator)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        return self.inner.log_prob(value)
+
+
+def test_a_distribution_of_ones_own_needs_no_parameters(generator: Generator) -> None:
     q = hg.Joint(own=SampledOnly(torch.zeros(4)), bit=hg.Bernoulli(logits=torch.zeros(4)))
     z = q.sample((3,), generator=generator)
     torch.testing.assert_close(q.log_prob(z), torch.full((3, 4), -2 * math.log(2)))
+    with pytest.raises(NotImplementedError, match="SampledOnly has no params"):
+        q.params  # noqa: B018
 
 
 def test_divergence_is_the_sum_over_the_unknowns(generator: Generator) -> None:
     names = [name for name in EVENTS if name != "drawn"]
-    p, q = (hg.Joint(**laws(scores(generator, 4, names=names))) for _ in range(2))
+    p, q = (hg.Joint(**make(scores(generator, 4, names=names))) for _ in range(2))
     states = p.enumerate_support()
     log_p, log_q = p.log_prob(states), q.log_prob(states)
     expected = (log_p.exp() * (log_p - log_q)).sum(0)
     torch.testing.assert_close(kl_divergence(p, q), expected)
     # the names count, not their order
-    reordered = hg.Joint(**dict(reversed(q.laws.items())))
+    reordered = hg.Joint(**dict(reversed(q.factors.items())))
     torch.testing.assert_close(kl_divergence(p, reordered), expected)
     assert not torch.allclose(kl_divergence(q, p), expected)  # mutant: the other direction
 
@@ -256,13 +287,20 @@ def test_divergence_of_other_names_is_refused(q: hg.Joint) -> None:
 BIT = hg.Bernoulli(logits=torch.zeros(4))
 KIND = hg.OneHotCategorical(logits=torch.zeros(4, 3))
 BAD: list[tuple[dict[str, Any], str]] = [
-    ({}, "Joint needs one law or more, by name: Joint(kept=Bernoulli(...))."),
-    ({"a": torch.zeros(3)}, "The law of 'a': q must be a distribution, got Tensor."),
-    ({"a": hg.Bernoulli}, "The law of 'a': q must be a distribution, got type."),
-    ({"a": BIT, "b": td.Normal(torch.zeros(4), 1.0)}, "The law of 'b': q is Normal, a continuous"),
-    ({"a": td.Categorical(logits=torch.zeros(3))}, "The law of 'a': q is a Categorical, whose"),
-    ({"a": hg.Joint(bit=BIT)}, "'a' is a Joint itself. Give its laws one by one: Joint(**inner"),
-    ({"a": td.Independent(hg.Joint(bit=BIT), 1)}, "The law of 'a': q is Independent of a Joint"),
+    ({}, "Joint needs one distribution or more, by name: Joint(kept="),
+    ({"a": torch.zeros(3)}, "The distribution of 'a': q must be a distribution, got Tensor."),
+    ({"a": hg.Bernoulli}, "The distribution of 'a': q must be a distribution, got type."),
+    ({"b": td.Normal(torch.zeros(4), 1.0)}, "Joint needs a discrete factor, and has 'b' alone"),
+    ({"a": BIT, "b": hg.Concrete(0.5, logits=torch.zeros(4, 3))}, "'b': q is Concrete, a relaxed"),
+    (
+        {"a": td.Categorical(logits=torch.zeros(3))},
+        "The distribution of 'a': q is a Categorical, whose",
+    ),
+    ({"a": hg.Joint(bit=BIT)}, "'a' is a Joint itself. Give its factors one by one: Joint(**inner"),
+    (
+        {"a": td.Independent(hg.Joint(bit=BIT), 1)},
+        "The distribution of 'a': q is Independent of a Joint",
+    ),
     (
         {"a": BIT, "b": hg.Bernoulli(logits=torch.zeros(5))},
         "must have the same batch shape; a has (4,), b has (5,). Batch dimensions that belong to "
@@ -280,7 +318,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("given", "message"), BAD)
-def test_laws_that_make_no_joint(given: dict[str, Any], message: str) -> None:
+def test_distributions_that_make_no_joint(given: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=re.escape(message)):
         hg.Joint(**given)
 
@@ -292,22 +330,38 @@ def test_a_joint_has_an_event_for_each_unknown(independent: Any) -> None:
         hg.expectation(lambda z: z["bit"].sum(-1), q, hg.StraightThrough())
 
 
-NAMES = "takes a dict with the names 'bit', 'kind'; got "
-
-
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"bit": torch.zeros(4)}, NAMES + "a dict without 'kind'."),
-        ({"bit": 0, "kind": 0, "more": 0}, NAMES + "a dict with 'more' too."),
-        (torch.zeros(4), NAMES + "Tensor."),
+        ({"bit": torch.zeros(4)}, "a dict without 'kind'."),
+        ({"bit": 0, "kind": 0, "more": 0}, "a dict with 'more' too."),
+        (torch.zeros(4), "Tensor."),
     ],
     ids=["too few", "too many", "a tensor"],
 )
-@pytest.mark.parametrize("method", ["log_prob", "with_logits"])
-def test_values_are_given_by_name(method: str, given: Any, message: str) -> None:
-    with pytest.raises(ValueError, match=re.escape(f"Joint.{method} {message}")):
-        getattr(hg.Joint(bit=BIT, kind=KIND), method)(given)
+def test_values_are_given_by_name(given: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(f"'bit', 'kind'; got {message}")):
+        hg.Joint(bit=BIT, kind=KIND).log_prob(given)
+
+
+@pytest.mark.parametrize("vector", [False, True])
+@pytest.mark.parametrize(
+    ("given", "came"),
+    [
+        ({"bit.logits": torch.zeros(4)}, "'bit.logits'"),
+        (dict.fromkeys(("bit.logits", "kind.logits", "more.logits"), 0), "'more.logits'"),
+        ({"bit": 0, "kind": 0}, "got 'bit', 'kind'"),
+        ({}, "got none"),
+        (torch.zeros(4), "got Tensor"),
+    ],
+    ids=["too few", "too many", "others", "none", "a tensor"],
+)
+def test_parameters_are_given_by_name(vector: bool, given: Any, came: str) -> None:
+    q: Any = hg.Joint(bit=BIT, kind=KIND)
+    q = q.vector if vector else q
+    with pytest.raises(ValueError, match=re.escape("'bit.logits', 'kind.logits'; got")) as error:
+        q.with_params(given)
+    assert came in str(error.value)
 
 
 def test_values_that_differ_in_samples_are_not_broadcast() -> None:

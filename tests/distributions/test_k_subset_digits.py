@@ -39,6 +39,6 @@ def test_gradients_of_what_is_left_out(generator: Generator) -> None:
         return hg.KSubset(scores, 2).marginals()[1]
 
     assert gradcheck(left_out, (scores,))
-    assert gradgradcheck(left_out, (scores,))
+    assert gradgradcheck(left_out, (scores,), fast_mode=True)
     mapped = torch.func.vmap(lambda row: hg.KSubset(row, 2).marginals()[1])(scores.detach())
     torch.testing.assert_close(mapped, 1 - hg.KSubset(scores.detach(), 2).mean)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from distributions.subsets import product_law
+from distributions.subsets import product_log_probs
 from stats import integral, unbiased
 from torch import Generator, Tensor
 from torch import distributions as td
@@ -15,25 +15,25 @@ from torch.distributions import kl_divergence
 import hotgrad as hg
 
 INF = math.inf
-LAWS = [
+KINDS = [
     pytest.param(hg.Bernoulli, td.Bernoulli, id="bits"),
     pytest.param(hg.OneHotCategorical, td.OneHotCategorical, id="categories"),
 ]
 
 
 @pytest.mark.parametrize("parameter", ["logits", "probs"])
-@pytest.mark.parametrize(("ours", "theirs"), LAWS)
+@pytest.mark.parametrize(("ours", "theirs"), KINDS)
 def test_agrees_with_torch(ours: type, theirs: type, parameter: str, generator: Generator) -> None:
     first, second = torch.randn(2, 4, 3, dtype=torch.float64, generator=generator).softmax(-1)
-    make = {"probs": lambda x: x, "logits": torch.log}[parameter]
+    given = {"probs": lambda x: x, "logits": torch.log}[parameter]
 
-    def law(cls: type, probs: Tensor) -> td.Distribution:
-        made: td.Distribution = cls(**{parameter: make(probs)})
+    def make(cls: type, probs: Tensor) -> td.Distribution:
+        made: td.Distribution = cls(**{parameter: given(probs)})
         return made
 
-    expected = kl_divergence(law(theirs, first), law(theirs, second))
+    expected = kl_divergence(make(theirs, first), make(theirs, second))
     for p_class, q_class in ((ours, ours), (ours, theirs), (theirs, ours)):
-        actual = kl_divergence(law(p_class, first), law(q_class, second))
+        actual = kl_divergence(make(p_class, first), make(q_class, second))
         torch.testing.assert_close(actual, expected)
 
 
@@ -103,7 +103,7 @@ def test_gradients_at_masks_are_zero() -> None:
 
 def subset_kl(p_logits: Tensor, q_logits: Tensor, k: int) -> Tensor:
     """By the sum over all subsets."""
-    log_p, log_q = product_law(p_logits, k), product_law(q_logits, k)
+    log_p, log_q = product_log_probs(p_logits, k), product_log_probs(q_logits, k)
     ratio = torch.where(log_p > -INF, log_p - log_q, 0.0)
     return (log_p.exp() * ratio).sum(0)
 
@@ -237,12 +237,12 @@ def test_monte_carlo_kl_has_an_unbiased_gradient(generator: Generator) -> None:
     assert not unbiased(held, exact, generator=generator)
 
 
-def test_monte_carlo_kl_of_joint_laws(generator: Generator) -> None:
+def test_monte_carlo_kl_of_joint_distributions(generator: Generator) -> None:
     p = hg.Concrete(0.5, logits=torch.randn(4, 3, 5, generator=generator)).to_event(1)
     q = hg.Concrete(0.5, logits=torch.zeros(3, 5)).to_event(1)
     seeds = (torch.Generator().manual_seed(1), torch.Generator().manual_seed(1))
     joint = hg.monte_carlo_kl(p, q, num_samples=7, generator=seeds[0])
-    parts = hg.monte_carlo_kl(p.law, q.law, num_samples=7, generator=seeds[1])
+    parts = hg.monte_carlo_kl(p.bases[0], q.bases[0], num_samples=7, generator=seeds[1])
     assert joint.shape == (4,)
     torch.testing.assert_close(joint, parts.sum(-1))
 
@@ -273,11 +273,11 @@ def test_monte_carlo_kl_between_different_masks_is_infinite(generator: Generator
     assert hg.monte_carlo_kl(masked, masked, num_samples=3, generator=generator) == 0
 
 
-def test_monte_carlo_kl_refuses_other_laws() -> None:
+def test_monte_carlo_kl_refuses_other_distributions() -> None:
     concrete = hg.Concrete(0.5, logits=torch.zeros(2))
-    with pytest.raises(ValueError, match=r"takes Concrete or BinaryConcrete laws, got Bernoulli"):
+    with pytest.raises(ValueError, match=r"Concrete or BinaryConcrete, got Bernoulli"):
         hg.monte_carlo_kl(hg.Bernoulli(logits=torch.zeros(2)), concrete)  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="two laws of one kind, got Concrete and BinaryConcrete"):
+    with pytest.raises(ValueError, match="of one kind, got Concrete and BinaryConcrete"):
         hg.monte_carlo_kl(concrete, hg.BinaryConcrete(0.5, logits=torch.zeros(2)))
     with pytest.raises(ValueError, match="num_samples must be an integer of at least 1, got 0"):
         hg.monte_carlo_kl(concrete, concrete, num_samples=0)

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -9,9 +10,9 @@ from distributions.subsets import (
     counts_of,
     k_hot_vectors,
     marginals,
-    order_law,
-    product_law,
-    race_law,
+    order_log_prob,
+    product_log_probs,
+    race_log_probs,
 )
 from stats import cells_fit
 from torch import Generator, Tensor
@@ -29,7 +30,7 @@ LOGITS = torch.tensor([1.0, 0.0, -1.0, 0.5, 2.0, -0.3])
 @pytest.mark.parametrize(("n", "k"), SIZES)
 def test_is_the_sum_over_all_orders(n: int, k: int, scale: float, generator: Generator) -> None:
     logits = scale * torch.randn(n, dtype=torch.float64, generator=generator)
-    log_probs = race_law(logits, k)
+    log_probs = race_log_probs(logits, k)
     q = hg.PlackettLuceSubset(logits, k)
     states = q.enumerate_support()
     assert torch.equal(states, k_hot_vectors(n, k))
@@ -47,8 +48,8 @@ def test_is_the_sum_over_all_orders(n: int, k: int, scale: float, generator: Gen
     )
     torch.testing.assert_close(single.mean.double(), q.mean, rtol=0, atol=3e-6)
     if 0 < k < n and 0 < scale < 50:
-        # mutant: the law of the product of the weights
-        assert (product_law(logits, k) - log_probs).abs().max() > 1e-3 or n == 2
+        # mutant: the distribution of the product of the weights
+        assert (product_log_probs(logits, k) - log_probs).abs().max() > 1e-3 or n == 2
 
 
 def test_batches_and_masks(generator: Generator) -> None:
@@ -61,7 +62,7 @@ def test_batches_and_masks(generator: Generator) -> None:
     assert states.shape == (10, 2, 3, 5)
     log_prob, mean, entropy = q.log_prob(states), q.mean, q.entropy()
     for row in itertools.product(range(2), range(3)):
-        expected = race_law(logits[row], 2)
+        expected = race_log_probs(logits[row], 2)
         expected = torch.where(expected.isnan(), -INF, expected)
         torch.testing.assert_close(log_prob[:, *row], expected, rtol=0, atol=1e-11)
         torch.testing.assert_close(mean[row], marginals(expected, 5, 2), rtol=0, atol=1e-11)
@@ -83,10 +84,10 @@ def test_marginals_are_those_of_the_sets(generator: Generator) -> None:
 
 @pytest.mark.parametrize(
     ("n", "k", "scale"),
-    [(2000, 1000, 1.0), (3000, 30, 50.0), (500, 250, 0.0), (500, 450, 50.0), (300, 299, 5.0)],
+    [(1000, 500, 1.0), (2000, 30, 50.0), (500, 250, 0.0), (500, 450, 50.0), (300, 299, 5.0)],
 )
 def test_marginals_of_many_items(n: int, k: int, scale: float, generator: Generator) -> None:
-    """n rounding errors must not pass for the tail of the k-th arrival's law."""
+    """n rounding errors must not pass for the tail of the k-th arrival's distribution."""
     logits = scale * torch.randn(n, dtype=torch.float64, generator=generator)
     mean = hg.PlackettLuceSubset(logits, k).mean
     assert float(mean.sum()) == pytest.approx(k, rel=1e-11)
@@ -111,33 +112,37 @@ def test_orders_add_up_to_their_set(generator: Generator) -> None:
     assert log_probs.shape == (60, 2)
     torch.testing.assert_close(log_probs.exp().sum(0), torch.ones(2, dtype=torch.float64))
     for row in range(2):
-        expected = torch.stack([order_law(logits[row], order) for order in orders])
+        expected = torch.stack([order_log_prob(logits[row], order) for order in orders])
         expected = torch.where(expected.isnan(), -INF, expected)
         torch.testing.assert_close(log_probs[:, row], expected)
     everything = hg.PlackettLuceSubset(logits[0], 5)
     order = torch.tensor([3, 0, 4, 1, 2])
-    torch.testing.assert_close(everything.log_prob_of_order(order), order_law(logits[0], order))
+    torch.testing.assert_close(
+        everything.log_prob_of_order(order), order_log_prob(logits[0], order)
+    )
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("k", [1, 3, 5])
-def test_samples_have_the_joint_law(k: int, dtype: torch.dtype, generator: Generator) -> None:
+def test_samples_have_the_joint_probabilities(
+    k: int, dtype: torch.dtype, generator: Generator
+) -> None:
     logits = LOGITS.to(dtype)
     z = hg.PlackettLuceSubset(logits, k).sample((200_000,), generator=generator)
-    probs = race_law(logits, k).exp()
+    probs = race_log_probs(logits, k).exp()
     assert cells_fit(counts_of(z, k), probs)
-    # mutants: another scale, and the law of the weights' product
-    assert not cells_fit(counts_of(z, k), race_law(0.95 * logits, k).exp())
+    # mutants: another scale, and the distribution of the weights' product
+    assert not cells_fit(counts_of(z, k), race_log_probs(0.95 * logits, k).exp())
     if k > 1:
         other = hg.KSubset(logits, k).sample((200_000,), generator=generator)
         assert not cells_fit(counts_of(other, k), probs)
 
 
-def test_sampled_orders_have_the_joint_law(generator: Generator) -> None:
+def test_sampled_orders_have_the_joint_probabilities(generator: Generator) -> None:
     logits = LOGITS[:4]
     q = hg.PlackettLuceSubset(logits, 3)
     orders = torch.tensor(list(itertools.permutations(range(4), 3)))
-    probs = torch.stack([order_law(logits, order) for order in orders]).exp()
+    probs = torch.stack([order_log_prob(logits, order) for order in orders]).exp()
     drawn = q.sample_order((200_000,), generator=generator)
     assert drawn.shape == (200_000, 3)
     place = torch.tensor([16, 4, 1])
@@ -173,7 +178,11 @@ def test_samples_are_k_hot_in_the_logits_dtype(
 def test_generator_decides_everything() -> None:
     q = hg.PlackettLuceSubset(torch.zeros(100, 6), 2)
     before = torch.get_rng_state()
-    for draw in (q.sample, q.sample_order, q.draw_noise, q.perturb):
+
+    def perturbed(*shape: Any, generator: Generator) -> Tensor:
+        return q.perturb(*shape, generator=generator)["logits"]
+
+    for draw in (q.sample, q.sample_order, q.draw_noise, perturbed):
         first, again, other = (
             draw((3,), generator=torch.Generator().manual_seed(seed)) for seed in (5, 5, 6)
         )
@@ -188,26 +197,26 @@ def test_gradients(n: int, k: int, generator: Generator) -> None:
     mask = torch.arange(n) >= max(k, n - 1)
     weights = torch.randn(2, n, dtype=torch.float64, generator=generator)
 
-    def law(scores: Tensor) -> hg.PlackettLuceSubset:
+    def make(scores: Tensor) -> hg.PlackettLuceSubset:
         return hg.PlackettLuceSubset(torch.where(mask, -INF, scores), k)
 
-    value, order = law(scores).mode.detach(), law(scores).sample_order(generator=generator)
+    value, order = make(scores).mode.detach(), make(scores).sample_order(generator=generator)
 
     def log_prob(scores: Tensor) -> Tensor:
-        return law(scores).log_prob(value)
+        return make(scores).log_prob(value)
 
     def log_prob_of_order(scores: Tensor) -> Tensor:
-        return law(scores).log_prob_of_order(order)
+        return make(scores).log_prob_of_order(order)
 
     def mean(scores: Tensor) -> Tensor:
-        return (law(scores).mean * weights).sum(-1)
+        return (make(scores).mean * weights).sum(-1)
 
     def entropy(scores: Tensor) -> Tensor:
-        return law(scores).entropy()
+        return make(scores).entropy()
 
     for function in (log_prob, log_prob_of_order, mean, entropy):
         assert gradcheck(function, (scores,))
-        assert gradgradcheck(function, (scores,))
+        assert gradgradcheck(function, (scores,), fast_mode=True)
         (grad,) = torch.autograd.grad(function(scores).sum(), scores)
         assert bool((grad[:, mask] == 0).all())
 
@@ -217,7 +226,7 @@ def test_extreme_logits_have_finite_gradients(scale: float, generator: Generator
     logits = (scale * (2 * torch.rand(4, 8, generator=generator) - 1)).requires_grad_()
     q = hg.PlackettLuceSubset(logits, 3)
     # the set that comes last of all too
-    for value in (q.mode.detach(), q.argmax(-logits)):
+    for value in (q.mode.detach(), q.argmax({"logits": -logits})):
         noise = q.draw_noise((100,), generator=generator)
         outputs = (
             q.log_prob(value),
@@ -247,13 +256,15 @@ def test_relaxed_and_hard_samples_of_one_noise_agree(generator: Generator) -> No
     torch.testing.assert_close(by_row[:, 1], warm[:, 1])
 
 
-def test_scores_have_the_law(generator: Generator) -> None:
+def test_scores_have_the_distribution(generator: Generator) -> None:
     logits = LOGITS.clone().requires_grad_()
     q = hg.PlackettLuceSubset(logits, 2)
-    scores = q.perturb((200_000,), generator=generator)
-    probs = race_law(LOGITS, 2).exp()
-    assert cells_fit(counts_of(q.argmax(scores), 2), probs)
-    assert not cells_fit(counts_of(q.argmax(2 * logits - scores), 2), probs)  # mutant: noise's sign
+    scores = q.perturb((200_000,), generator=generator)["logits"]
+    probs = race_log_probs(LOGITS, 2).exp()
+    assert cells_fit(counts_of(q.argmax({"logits": scores}), 2), probs)
+    # mutant: the noise's sign
+    mutant = {"logits": 2 * logits - scores}
+    assert not cells_fit(counts_of(q.argmax(mutant), 2), probs)
     (grad,) = torch.autograd.grad(scores.sum(), logits)
     assert torch.equal(grad, torch.full((6,), 200_000.0))
 
@@ -275,8 +286,8 @@ def test_vmap_and_grad(generator: Generator) -> None:
 
 def test_on_another_device_nothing_is_left_on_the_cpu() -> None:
     """torch's device without memory refuses to mix with the CPU, as a GPU does."""
-    logits = torch.zeros(4, 6, device="meta").requires_grad_()
-    q = hg.PlackettLuceSubset(logits, 2, validate_args=False)
+    logits = torch.zeros(2, 3, device="meta").requires_grad_()
+    q = hg.PlackettLuceSubset(logits, 1, validate_args=False)
     z = q.sample((3,))
     figures = [z, q.mode, q.mean, q.entropy(), q.log_prob(z), q.enumerate_support()]
     noise = q.draw_noise((3,))
@@ -286,4 +297,4 @@ def test_on_another_device_nothing_is_left_on_the_cpu() -> None:
     assert all(figure.device.type == "meta" for figure in figures)
     sum(figure.sum() for figure in figures).backward()  # type: ignore[union-attr]
     with pytest.raises(RuntimeError, match="device"):
-        q.mean + torch.zeros(4, 6)
+        q.mean + torch.zeros(2, 3)

@@ -1,20 +1,20 @@
-"""The lists that the estimators' suites run over, and laws whose randomness is given beforehand.
+"""The lists that the estimators' suites run over, and distributions whose randomness is given.
 
-A new estimator adds a line to ESTIMATORS, a new law a line to LAWS with the estimators that refuse
-it and what they say then. Every pair of the two lists is either served or refused. JOINTS are
-several laws as one q, whose f takes a dict.
+A new estimator adds a line to ESTIMATORS, a new distribution one to DISTRIBUTIONS, with the
+estimators that refuse it and what they say then. Every pair of the two lists either works or is
+refused. JOINTS are several distributions as one q, whose f takes a dict.
 """
 
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
-import torch.distributions as td
 from torch import Tensor, nn
 
 import hotgrad as hg
+from hotgrad.distributions.noise_driven import NoiseDriven
 
 DTYPES = [torch.float64, torch.float32, torch.bfloat16, torch.float16]
 BATCHES = [(), (5,), (2, 3)]
@@ -24,14 +24,14 @@ def in_one(z: Any, q: Any) -> Tensor:
     """z as one tensor: of a Joint, its unknowns flattened and joined."""
     if isinstance(z, Tensor):
         return z
-    events = [(z[name], law.event_shape) for name, law in q.laws.items()]
+    events = [(z[name], kind.event_shape) for name, kind in q.factors.items()]
     return torch.cat(
         [u.reshape((*u.shape[: u.ndim - len(event)], event.numel())) for u, event in events], -1
     )
 
 
 class MeanNet(nn.Module):
-    """A baseline's module for any law: a weighted sum of the marginals."""
+    """A baseline's module for any q: a weighted sum of the marginals."""
 
     def __init__(self, q: Any) -> None:
         super().__init__()
@@ -44,7 +44,7 @@ class MeanNet(nn.Module):
 
 
 class Bowl(nn.Module):
-    """A critic for any law, with a parameter: how far a relaxed sample is from the mean."""
+    """A critic for any q, with a parameter: how far a relaxed sample is from the mean."""
 
     def __init__(self, q: Any) -> None:
         super().__init__()
@@ -91,10 +91,10 @@ ESTIMATORS: dict[str, Callable[[Any], hg.Estimator]] = {
     "UnorderedSet": lambda q: hg.UnorderedSet(),
 }
 
-# what those say that don't serve a law, each with estimators that do
+# what those say that don't work with a distribution, each with estimators that do
 NOT_K_OF_N = {
-    "RelaxedTopK": r"RelaxedTopK needs relax_top_k, .*work with it: .*\bGumbelSoftmax\b",
-    "IMLE(sum-of-gamma)": r"needs a law of k of n items, .*; got \w+\. Use noise=.law.",
+    "RelaxedTopK": r"RelaxedTopK needs relaxed_top_k_sample, .*work with it: .*\bGumbelSoftmax\b",
+    "IMLE(sum-of-gamma)": r"needs k of n items, .*; got \w+\. Use noise=.distribution.",
 }
 NOT_BITS = {
     "ARM": r"ARM needs antithetic, which .*work with it: .*\bScoreFunction\b",
@@ -102,27 +102,25 @@ NOT_BITS = {
 }
 NOT_K_OF_N_NOR_BITS = NOT_K_OF_N | NOT_BITS
 NO_GUMBEL_REACHES_IT = NOT_BITS | {
-    "GumbelSoftmax": r"GumbelSoftmax needs draw_noise, relax, which KSubset .*\bStraightThrough\(",
-    "StraightThroughGumbelSoftmax": r"needs draw_noise, harden, relax, which KSubset doesn't have",
-    "ReinMax": r"ReinMax needs relax, tangent, which KSubset .*\bIMLE\b",
-    "RelaxedTopK": r"RelaxedTopK needs relax_top_k, which KSubset .*\bPerturbedMAP\b",
-    "GappedStraightThrough": r"needs gap_noise, relax, which KSubset doesn't have",
-    "GumbelRao": r"needs draw_noise, harden, relax, redraw, which KSubset doesn't have",
+    "ReinMax": r"ReinMax needs tangent, which KSubset .*\bIMLE\b",
+    "RelaxedTopK": r"RelaxedTopK needs relaxed_top_k_sample, which KSubset .*\bPerturbedMAP\b",
+    "GappedStraightThrough": r"needs hard_and_gapped_sample, which KSubset doesn't have",
+    "GumbelRao": r"needs hard_and_mean_relaxed_sample, which KSubset doesn't have",
     "REBAR": r"REBAR needs couple, which KSubset .*\bMuProp\b",
     "RELAX": r"RELAX needs couple, which KSubset .*\bUnorderedSet\b",
 }
 NO_TANGENT = NOT_BITS | {
-    "ReinMax": r"ReinMax needs tangent, which PlackettLuceSubset .*\bRelaxedTopK\b",
-    "GappedStraightThrough": r"needs gap_noise, which PlackettLuceSubset .*\bGumbelRao\b",
+    "ReinMax": r"ReinMax needs tempered_mean, tangent, which Plackett.*\bRelaxedTopK\b",
+    "GappedStraightThrough": r"needs hard_and_gapped_sample, which Plackett.*\bGumbelRao\b",
 }
 
 
 @dataclass(frozen=True)
-class LawCase:
-    """A law over logits of shape `(*batch, *event)`.
+class Case:
+    """A distribution over logits of shape `(*batch, *event)`.
 
-    `refused` are the estimators that don't serve it, with their message; `masks` are logits that
-    are fixed.
+    `refused` are the estimators that don't work with it, with their message; `masks` are logits
+    that are fixed.
     """
 
     make: Callable[[Tensor], Any]
@@ -141,50 +139,51 @@ class LawCase:
         return values.to(dtype).requires_grad_()
 
 
-LAWS: dict[str, LawCase] = {
-    "Bernoulli": LawCase(lambda a: hg.Bernoulli(logits=a), (), NOT_K_OF_N),
-    "Bernoulli.to_event(1)": LawCase(
-        lambda a: hg.Bernoulli(logits=a).to_event(1), (3,), NOT_K_OF_N
-    ),
-    "Bernoulli.to_event(1), masked": LawCase(
+DISTRIBUTIONS: dict[str, Case] = {
+    "Bernoulli": Case(lambda a: hg.Bernoulli(logits=a), (), NOT_K_OF_N),
+    "Bernoulli.to_event(1)": Case(lambda a: hg.Bernoulli(logits=a).to_event(1), (3,), NOT_K_OF_N),
+    "Bernoulli.to_event(1), masked": Case(
         lambda a: hg.Bernoulli(logits=a).to_event(1),
         (3,),
         NOT_K_OF_N,
         (((0,), -torch.inf), ((2,), torch.inf)),
     ),
-    "OneHotCategorical": LawCase(
+    "OneHotCategorical": Case(
         lambda a: hg.OneHotCategorical(logits=a), (3,), NOT_K_OF_N | NOT_BITS
     ),
-    "OneHotCategorical, masked": LawCase(
+    "OneHotCategorical, masked": Case(
         lambda a: hg.OneHotCategorical(logits=a), (4,), NOT_K_OF_N_NOR_BITS, (((1,), -torch.inf),)
     ),
-    "OneHotCategorical.to_event(1)": LawCase(
+    "OneHotCategorical.to_event(1)": Case(
         lambda a: hg.OneHotCategorical(logits=a).to_event(1), (2, 3), NOT_K_OF_N | NOT_BITS
     ),
-    "OneHotCategorical.to_event(1), masked": LawCase(
+    "OneHotCategorical.to_event(1), masked": Case(
         lambda a: hg.OneHotCategorical(logits=a).to_event(1),
         (2, 3),
         NOT_K_OF_N_NOR_BITS,
         (((0, 2), -torch.inf),),
     ),
 }
-for _name, _law, _refused in (
+for _name, _kind, _refused in (
     ("KSubset", hg.KSubset, NO_GUMBEL_REACHES_IT),
     ("PlackettLuceSubset", hg.PlackettLuceSubset, NO_TANGENT),
 ):
-    LAWS |= {
-        _name: LawCase(lambda a, law=_law: law(a, 2), (4,), _refused),
-        f"{_name}, masked": LawCase(
-            lambda a, law=_law: law(a, 2), (5,), _refused, (((1,), -torch.inf), ((4,), -torch.inf))
+    DISTRIBUTIONS |= {
+        _name: Case(lambda a, kind=_kind: kind(a, 2), (4,), _refused),
+        f"{_name}, masked": Case(
+            lambda a, kind=_kind: kind(a, 2),
+            (5,),
+            _refused,
+            (((1,), -torch.inf), ((4,), -torch.inf)),
         ),
-        f"{_name}.to_event(1)": LawCase(
-            lambda a, law=_law: law(a, 2).to_event(1), (2, 3), _refused, (((0, 2), -torch.inf),)
+        f"{_name}.to_event(1)": Case(
+            lambda a, kind=_kind: kind(a, 2).to_event(1), (2, 3), _refused, (((0, 2), -torch.inf),)
         ),
     }
 
 
 def lacking(part: str, estimators: list[str]) -> dict[str, str]:
-    """What those say that a Joint's part doesn't serve, whose class and name are given."""
+    """What those say that ask too much of a Joint's factor, whose class and name are given."""
     return {
         name: rf"{name} needs .*, which {part} doesn't have\. .*work with it: .*\bIndeCateR\b"
         for name in estimators
@@ -192,8 +191,8 @@ def lacking(part: str, estimators: list[str]) -> dict[str, str]:
 
 
 # logits in one vector; of parts that lack a method, the first is named
-JOINTS: dict[str, LawCase] = {
-    "Joint": LawCase(
+JOINTS: dict[str, Case] = {
+    "Joint": Case(
         lambda a: hg.Joint(
             bits=hg.Bernoulli(logits=a[..., :2]).to_event(1),
             kind=hg.OneHotCategorical(logits=a[..., 2:]),
@@ -204,14 +203,14 @@ JOINTS: dict[str, LawCase] = {
         | lacking(r"OneHotCategorical \('kind'\)", ["ARM", "DisARM"]),
         (((4,), -torch.inf),),
     ),
-    "Joint of bits": LawCase(
+    "Joint of bits": Case(
         lambda a: hg.Joint(
             one=hg.Bernoulli(logits=a[..., 0]), more=hg.Bernoulli(logits=a[..., 1:]).to_event(1)
         ),
         (3,),
         NOT_K_OF_N,
     ),
-    "Joint of subsets": LawCase(
+    "Joint of subsets": Case(
         lambda a: hg.Joint(
             drawn=hg.PlackettLuceSubset(a[..., :3], 2), chosen=hg.KSubset(a[..., 3:], 1)
         ),
@@ -221,39 +220,56 @@ JOINTS: dict[str, LawCase] = {
         )
         | lacking(
             r"KSubset \('chosen'\)",
-            [
-                "GumbelSoftmax",
-                "StraightThroughGumbelSoftmax",
-                "RelaxedTopK",
-                "GumbelRao",
-                "REBAR",
-                "RELAX",
-            ],
+            ["RelaxedTopK", "GumbelRao", "REBAR", "RELAX"],
         ),
     ),
 }
 
-EVERY = LAWS | JOINTS
-SERVED, JOINED = (
-    [(name, law) for law in laws for name in ESTIMATORS if name not in laws[law].refused]
-    for laws in (LAWS, JOINTS)
+EVERY = DISTRIBUTIONS | JOINTS
+WORKING, JOINED = (
+    [(name, kind) for kind in cases for name in ESTIMATORS if name not in cases[kind].refused]
+    for cases in (DISTRIBUTIONS, JOINTS)
 )
-REFUSED = [(estimator, law, why) for law in EVERY for estimator, why in EVERY[law].refused.items()]
+REFUSED = [
+    (estimator, name, why)
+    for name, case in EVERY.items()
+    for estimator, why in case.refused.items()
+]
 
 
-def a_law_for(estimator: str) -> LawCase:
-    """One that it serves, with an event of one dimension."""
-    laws = (LAWS[law] for name, law in SERVED if name == estimator)
-    return next(law for law in laws if len(law.event) == 1)
+def spread(pairs: list[tuple[str, str]], *axes: list[Any], times: int = 1) -> list[tuple[Any, ...]]:
+    """Pairs of estimator and distribution, each with `times` combinations of what else varies.
+
+    Not with all: they take turns, so that every estimator meets all of them on one distribution or
+    another, and so does every distribution.
+    """
+    combinations = list(itertools.product(*axes))
+    rank = {name: number for names in (ESTIMATORS, EVERY) for number, name in enumerate(names)}
+    return [
+        (*pair, *combinations[(rank[pair[0]] + 5 * rank[pair[1]] + 7 * turn) % len(combinations)])
+        for pair in pairs
+        for turn in range(times)
+    ]
+
+
+def thinned(pairs: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """A third of the pairs, in which every estimator and every distribution comes."""
+    return [pair for *pair, kept in spread(pairs, [True, False, False]) if kept]  # type: ignore[misc]
+
+
+def a_case_for(estimator: str) -> Case:
+    """One that it works with, with an event of one dimension."""
+    cases = (DISTRIBUTIONS[kind] for name, kind in WORKING if name == estimator)
+    return next(kind for kind in cases if len(kind.event) == 1)
 
 
 def _is(cls: type) -> list[str]:
-    q = LAWS["Bernoulli"].make(torch.zeros(()))
+    q = DISTRIBUTIONS["Bernoulli"].make(torch.zeros(()))
     return [name for name, make in ESTIMATORS.items() if isinstance(make(q), cls)]
 
 
 def _said(fact: str) -> list[str]:
-    q = LAWS["Bernoulli"].make(torch.zeros(()))
+    q = DISTRIBUTIONS["Bernoulli"].make(torch.zeros(()))
     return [name for name, make in ESTIMATORS.items() if getattr(make(q), fact)]
 
 
@@ -286,14 +302,12 @@ class Probe:
         return self.said[-1]
 
 
-class SampledOnly(td.Distribution):
-    """A user's law with nothing but samples and their probabilities."""
-
-    arg_constraints: ClassVar[dict[str, Any]] = {}
+class SampledOnly(hg.DiscreteDistribution):
+    """A user's distribution with nothing but samples and their probabilities."""
 
     def __init__(self, logits: Tensor) -> None:
         self.inner = hg.Bernoulli(logits=logits)
-        super().__init__(logits.shape, validate_args=False)
+        super().__init__(logits.shape)
 
     def sample(self, sample_shape: Any = (), *, generator: Any = None) -> Tensor:
         return self.inner.sample(sample_shape, generator=generator)
@@ -302,16 +316,21 @@ class SampledOnly(td.Distribution):
         return self.inner.log_prob(value)
 
 
-def with_samples(law: type, logits: Tensor, samples: Tensor, **options: Any) -> Any:
-    """The law, which instead of sampling returns `samples`."""
-    preset = type("Preset", (law,), {"sample": lambda self, shape=(), *, generator=None: samples})
+def with_samples(kind: type, logits: Tensor, samples: Tensor, **options: Any) -> Any:
+    """The distribution, which instead of sampling returns `samples`."""
+    preset = type("Preset", (kind,), {"sample": lambda self, shape=(), *, generator=None: samples})
     return preset(logits=logits, **options)
 
 
-def with_noise(law: type, logits: Tensor, noise: Tensor) -> Any:
-    """The law, which instead of drawing noise returns `noise`."""
-    preset = type("Preset", (law,), {"draw_noise": lambda self, shape=(), *, generator=None: noise})
-    return preset(logits=logits)
+def with_noise(kind: type, logits: Tensor, noise: Tensor) -> Any:
+    """The distribution, which instead of drawing noise returns `noise`."""
+    members = {
+        "draw_noise": lambda self, shape=(), *, generator=None: noise,
+        # past the kernels, which draw for themselves
+        "relaxed_sample": NoiseDriven.relaxed_sample,
+        "hard_and_relaxed_sample": NoiseDriven.hard_and_relaxed_sample,
+    }
+    return type("Preset", (kind,), members)(logits=logits)
 
 
 def tuples(choices: int, length: int) -> Tensor:

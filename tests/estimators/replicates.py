@@ -3,16 +3,16 @@
 from collections.abc import Callable
 
 import torch
-from estimators.cases import EVERY, LawCase, in_one
+from estimators.cases import EVERY, Case, in_one
 from torch import Generator, Tensor
 
 import hotgrad as hg
 
-# beside LAWS, whose subsets of several parts are certain but for one part
+# beside DISTRIBUTIONS, whose subsets of several parts are certain but for one part
 CASES = EVERY | {
-    "PlackettLuceSubset of 3": LawCase(lambda a: hg.PlackettLuceSubset(a, 2), (3,), {}),
-    "KSubset, two parts": LawCase(lambda a: hg.KSubset(a, 2).to_event(1), (2, 3), {}),
-    "PlackettLuceSubset, two parts": LawCase(
+    "PlackettLuceSubset of 3": Case(lambda a: hg.PlackettLuceSubset(a, 2), (3,), {}),
+    "KSubset, two parts": Case(lambda a: hg.KSubset(a, 2).to_event(1), (2, 3), {}),
+    "PlackettLuceSubset, two parts": Case(
         lambda a: hg.PlackettLuceSubset(a, 2).to_event(1), (2, 3), {}
     ),
 }
@@ -27,9 +27,9 @@ def hinge(z: Tensor, event_dims: int) -> Tensor:
     return ((flat * weight).sum(-1) - 0.2).abs() + flat[..., 0] * flat[..., -1] + 3.0
 
 
-def gradients(law: str, estimator: hg.Estimator, num_samples: int = 2) -> Replicate:
-    """`(n, generator)` to n gradients with respect to the law's logits that aren't fixed."""
-    case = CASES[law]
+def gradients(distribution: str, estimator: hg.Estimator, num_samples: int = 2) -> Replicate:
+    """`(n, generator)` to n gradients to the distribution's logits that aren't fixed."""
+    case = CASES[distribution]
     start = case.logits().detach()
 
     def replicate(n: int, generator: Generator) -> Tensor:
@@ -48,15 +48,18 @@ def gradients(law: str, estimator: hg.Estimator, num_samples: int = 2) -> Replic
     return replicate
 
 
-def exact_gradient(law: str) -> Tensor:
-    return gradients(law, hg.Exact())(1, Generator())[0]
+def exact_gradient(distribution: str) -> Tensor:
+    return gradients(distribution, hg.Exact())(1, Generator())[0]
 
 
 def nested(
-    law: str, outer: hg.Estimator, inner: hg.Estimator, num_samples: tuple[int, int] = (1, 1)
+    distribution: str,
+    outer: hg.Estimator,
+    inner: hg.Estimator,
+    num_samples: tuple[int, int] = (1, 1),
 ) -> Replicate:
-    """The same of two bits on top of the law: gradients with respect to the logits of both."""
-    case = CASES[law]
+    """The same of two bits above the distribution: gradients to the logits of both."""
+    case = CASES[distribution]
     top = torch.tensor([0.4, -0.7], dtype=torch.float64)
     below = torch.stack([case.logits(seed=seed).detach() for seed in (1, 2)])
 

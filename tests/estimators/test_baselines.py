@@ -110,7 +110,7 @@ class TestMovingAverage:
 
 
 class Level(nn.Module):
-    """One number, whatever the law."""
+    """One number, whatever the distribution."""
 
     def __init__(self, level: float) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""What every estimator promises for every law, whatever it estimates."""
+"""What every estimator promises for every distribution, whatever it estimates."""
 
 from typing import Any
 
@@ -7,15 +7,16 @@ import torch
 import torch.distributions as td
 from estimators.cases import (
     BATCHES,
+    DISTRIBUTIONS,
     DTYPES,
     ESTIMATORS,
     EVERY,
     JOINED,
-    LAWS,
     PATHWISE,
     SAMPLING,
-    SERVED,
+    WORKING,
     Probe,
+    spread,
 )
 from torch import Tensor
 
@@ -23,15 +24,18 @@ import hotgrad as hg
 
 NUM_SAMPLES = 4
 
-# the Joint of the most different laws; other suites take all
+# the Joint of the most different distributions; other suites take all
 MIXED = [pair for pair in JOINED if pair[1] == "Joint"]
-every_pair = pytest.mark.parametrize(("estimator", "law"), SERVED + MIXED)
-every_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=lambda dtype: str(dtype)[6:])
-every_batch = pytest.mark.parametrize("batch", BATCHES, ids=str)
+
+
+def every_pair(dtypes: list[torch.dtype], batches: list[tuple[int, ...]], times: int = 1) -> Any:
+    """Every estimator on every distribution that it works with, dtypes and batches in turn."""
+    cases = spread(WORKING + MIXED, dtypes, batches, times=times)
+    return pytest.mark.parametrize(("estimator", "distribution", "dtype", "batch"), cases, ids=str)
 
 
 def test_every_named_estimator_is_in_the_list() -> None:
-    q = LAWS["Bernoulli"].make(torch.zeros(()))
+    q = DISTRIBUTIONS["Bernoulli"].make(torch.zeros(()))
     assert {type(make(q)) for make in ESTIMATORS.values()} == set(hg.estimators.ESTIMATORS.values())
 
 
@@ -39,12 +43,12 @@ class TestContract:
     """One surrogate, looked at from all sides."""
 
     @pytest.fixture
-    def logits(self, law: str, batch: tuple[int, ...], dtype: torch.dtype) -> Tensor:
-        return EVERY[law].logits(batch, dtype)
+    def logits(self, distribution: str, batch: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+        return EVERY[distribution].logits(batch, dtype)
 
     @pytest.fixture
-    def q(self, law: str, logits: Tensor) -> Any:
-        return EVERY[law].make(logits)
+    def q(self, distribution: str, logits: Tensor) -> Any:
+        return EVERY[distribution].make(logits)
 
     @pytest.fixture
     def chosen(self, estimator: str, q: Any) -> hg.Estimator:
@@ -58,9 +62,7 @@ class TestContract:
     def value(self, chosen: hg.Estimator, q: Any, f: Probe, generator: torch.Generator) -> Tensor:
         return hg.expectation(f, q, chosen, num_samples=NUM_SAMPLES, generator=generator)
 
-    @every_dtype
-    @every_batch
-    @every_pair
+    @every_pair(DTYPES, BATCHES, times=2)
     def test_value_and_gradients_are_finite_and_in_shape(
         self, value: Tensor, logits: Tensor, f: Probe, batch: tuple[int, ...], dtype: torch.dtype
     ) -> None:
@@ -74,27 +76,21 @@ class TestContract:
         assert f.scale.grad is not None
         assert f.scale.grad.isfinite()
 
-    @every_dtype
-    @pytest.mark.parametrize("batch", [(5,)], ids=str)
-    @every_pair
+    @every_pair(DTYPES, [(5,)])
     def test_f_is_asked_between_the_vertices_only_by_those_that_relax_it(
         self, value: Tensor, chosen: hg.Estimator, f: Probe
     ) -> None:
         between = any(((z != 0) & (z != 1)).any() for z in f.asked)
         assert between == chosen.relaxes_f
 
-    @pytest.mark.parametrize("dtype", [torch.float64], ids=str)
-    @every_batch
-    @every_pair
+    @every_pair([torch.float64], BATCHES)
     def test_f_is_asked_for_as_many_values_as_announced(
         self, value: Tensor, chosen: hg.Estimator, q: Any, f: Probe, batch: tuple[int, ...]
     ) -> None:
         z = torch.cat(f.asked)
         assert z.shape == (chosen.evaluations(q, NUM_SAMPLES), *batch, *q.event_shape)
 
-    @pytest.mark.parametrize("dtype", [torch.float64], ids=str)
-    @every_batch
-    @every_pair
+    @every_pair([torch.float64], BATCHES)
     def test_value_is_the_mean_of_f_and_f_gets_its_ordinary_gradient(
         self, estimator: str, value: Tensor, q: Any, f: Probe, generator: torch.Generator
     ) -> None:
@@ -106,9 +102,7 @@ class TestContract:
         value.sum().backward()
         torch.testing.assert_close(f.scale.grad, ordinary, rtol=0, atol=1e-12)
 
-    @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16], ids=str)
-    @pytest.mark.parametrize("batch", [(5,)], ids=str)
-    @every_pair
+    @every_pair([torch.float64, torch.bfloat16], [(5,)])
     def test_the_generator_decides_and_the_global_one_is_left_alone(
         self, estimator: str, logits: Tensor, q: Any, f: Probe, generator: torch.Generator
     ) -> None:
@@ -126,7 +120,7 @@ class TestContract:
 
 
 def among(estimators: list[str]) -> list[tuple[str, str]]:
-    return [pair for pair in SERVED if pair[0] in estimators]
+    return [pair for pair in WORKING if pair[0] in estimators]
 
 
 CALL_OF_SAMPLES = {"REBAR": 1}
@@ -160,9 +154,9 @@ def weights(estimator: str, q: Any, said: Tensor, seed: int) -> Tensor:
 
 
 @pytest.mark.usefixtures("forked_rng")
-@pytest.mark.parametrize(("estimator", "law"), among(SAMPLING))
-def test_without_a_generator_torchs_global_one_is_used(estimator: str, law: str) -> None:
-    q = EVERY[law].make(EVERY[law].logits((50,)))
+@pytest.mark.parametrize(("estimator", "distribution"), among(SAMPLING))
+def test_without_a_generator_torchs_global_one_is_used(estimator: str, distribution: str) -> None:
+    q = EVERY[distribution].make(EVERY[distribution].logits((50,)))
     f = Probe(q, torch.float64)
     for seed in (3, 3, 4):
         torch.manual_seed(seed)
@@ -173,19 +167,21 @@ def test_without_a_generator_torchs_global_one_is_used(estimator: str, law: str)
     assert not torch.equal(first, other)
 
 
-@pytest.mark.parametrize("sample_shape", [(), (7,), (2, 3)], ids=str)
-@pytest.mark.parametrize(("estimator", "law"), among(PATHWISE))
-@every_dtype
+@pytest.mark.parametrize(
+    ("estimator", "distribution", "dtype", "sample_shape"),
+    spread(among(PATHWISE), DTYPES, [(), (7,), (2, 3)], times=2),
+    ids=str,
+)
 def test_pathwise_estimators_are_layers(
     estimator: str,
-    law: str,
+    distribution: str,
     dtype: torch.dtype,
     sample_shape: tuple[int, ...],
     generator: torch.Generator,
 ) -> None:
     # so many elements that not every sample and finite difference is at rest
-    logits = EVERY[law].logits((50,), dtype)
-    q = EVERY[law].make(logits)
+    logits = EVERY[distribution].logits((50,), dtype)
+    q = EVERY[distribution].make(logits)
     chosen = ESTIMATORS[estimator](q)
     assert isinstance(chosen, hg.Pathwise)
     z = chosen.sample(q, sample_shape, generator=generator.clone_state())
@@ -199,40 +195,49 @@ def test_pathwise_estimators_are_layers(
     assert logits.grad.count_nonzero() > 0
 
 
-# torch's own laws, and ours made of probabilities, are the law that ours of logits is.
+# torch's own distributions, and ours made of probabilities, are the distribution that ours of
+# logits is.
 
 CATEGORIES, BITS = "OneHotCategorical.to_event(1)", "Bernoulli.to_event(1)"
 MADE = {
-    "OneHotCategorical(logits)": lambda law, p, a: law.OneHotCategorical(logits=a),
-    "OneHotCategorical(probs)": lambda law, p, a: law.OneHotCategorical(probs=p),
-    "Bernoulli(logits)": lambda law, p, a: law.Bernoulli(logits=a),
-    "Bernoulli(probs)": lambda law, p, a: law.Bernoulli(probs=p),
-    "Independent(OneHotCategorical)": lambda law, p, a: law.Independent(
-        law.OneHotCategorical(logits=a), 1
+    "OneHotCategorical(logits)": lambda distribution, p, a: distribution.OneHotCategorical(
+        logits=a
     ),
-    "Independent(Bernoulli)": lambda law, p, a: law.Independent(law.Bernoulli(probs=p), 2),
-    "Independent(Independent(Bernoulli))": lambda law, p, a: law.Independent(
-        law.Independent(law.Bernoulli(logits=a), 1), 1
+    "OneHotCategorical(probs)": lambda distribution, p, a: distribution.OneHotCategorical(probs=p),
+    "Bernoulli(logits)": lambda distribution, p, a: distribution.Bernoulli(logits=a),
+    "Bernoulli(probs)": lambda distribution, p, a: distribution.Bernoulli(probs=p),
+    "Independent(OneHotCategorical)": lambda distribution, p, a: distribution.Independent(
+        distribution.OneHotCategorical(logits=a), 1
+    ),
+    "Independent(Bernoulli)": lambda distribution, p, a: distribution.Independent(
+        distribution.Bernoulli(probs=p), 2
+    ),
+    "Independent(Independent(Bernoulli))": lambda distribution, p, a: distribution.Independent(
+        distribution.Independent(distribution.Bernoulli(logits=a), 1), 1
     ),
 }
 
 
 @pytest.mark.parametrize(
-    ("law", "estimator"),
+    ("distribution", "estimator"),
     [
-        (law, estimator)
-        for law in MADE
-        for estimator, other in SERVED
-        if other == (CATEGORIES if "OneHot" in law else BITS)
+        (distribution, estimator)
+        for distribution in MADE
+        for estimator, other in WORKING
+        if other == (CATEGORIES if "OneHot" in distribution else BITS)
     ],
 )
-def test_torchs_laws_and_probabilities_give_the_same_as_our_logits(
-    law: str, estimator: str, generator: torch.Generator
+def test_torchs_distributions_and_probabilities_give_the_same_as_our_logits(
+    distribution: str, estimator: str, generator: torch.Generator
 ) -> None:
     results = []
-    for library, kind in ((td, law), (hg, law), (hg, law.replace("probs", "logits"))):
-        logits = LAWS[CATEGORIES].logits()
-        to_probs = logits.softmax(-1) if "OneHot" in law else logits.sigmoid()
+    for library, kind in (
+        (td, distribution),
+        (hg, distribution),
+        (hg, distribution.replace("probs", "logits")),
+    ):
+        logits = DISTRIBUTIONS[CATEGORIES].logits()
+        to_probs = logits.softmax(-1) if "OneHot" in distribution else logits.sigmoid()
         q = MADE[kind](library, to_probs, logits)
         f = Probe(q, torch.float64)
         value = hg.expectation(

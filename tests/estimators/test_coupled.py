@@ -15,7 +15,7 @@ from stats import log_ratio_below
 from torch import Generator, Tensor
 
 import hotgrad as hg
-from hotgrad.distributions.base import Antithetic
+from hotgrad.distributions.samples import Antithetic
 
 LOGITS = {
     "a bit": [0.6],
@@ -70,9 +70,9 @@ class Integral:
         # the stretches that a node lies in
         self.cells = product([torch.arange(3).repeat_interleave(2)] * len(logits))
 
-    def q(self, law: type = Preset, noise: Tensor | None = None) -> Any:
+    def q(self, distribution: type = Preset, noise: Tensor | None = None) -> Any:
         leaf = self.logits.detach().expand(len(self.uniforms), -1).clone().requires_grad_()
-        q = law(logits=leaf)
+        q = distribution(logits=leaf)
         q.given = (self.uniforms.logit() if noise is None else noise).unsqueeze(0)
         return q.to_event(1)
 
@@ -182,7 +182,7 @@ def test_several_pairs_are_averaged(cls: Any) -> None:
     for given in (noise, shuffled):
         gradients.append(integral.at_nodes(cls(), integral.q(noise=given))[1])
     q = integral.q()
-    q.law.given = torch.stack([noise, shuffled])
+    q.bases[0].given = torch.stack([noise, shuffled])
     value = hg.expectation(table, q, cls(), num_samples=4)
     (both,) = torch.autograd.grad(value.sum(), q.logits)
     torch.testing.assert_close(both, sum(gradients) / 2, rtol=0, atol=1e-14)

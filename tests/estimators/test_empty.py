@@ -8,35 +8,42 @@ from typing import Any
 import pytest
 import torch
 from estimators.cases import (
+    DISTRIBUTIONS,
     ESTIMATORS,
     EVERY,
     JOINED,
-    LAWS,
-    SERVED,
     UNBIASED,
-    LawCase,
+    WORKING,
+    Case,
     Probe,
 )
 from torch import Generator, Tensor, nn
 
 import hotgrad as hg
 
-SMALL: dict[str, LawCase] = {
-    "no bits": LawCase(
-        lambda a: hg.Bernoulli(logits=a).to_event(1), (0,), LAWS["Bernoulli"].refused
+SMALL: dict[str, Case] = {
+    "no bits": Case(
+        lambda a: hg.Bernoulli(logits=a).to_event(1), (0,), DISTRIBUTIONS["Bernoulli"].refused
     ),
-    "no categorical parts": LawCase(
+    "no categorical parts": Case(
         lambda a: hg.OneHotCategorical(logits=a).to_event(1),
         (0, 3),
-        LAWS["OneHotCategorical"].refused,
+        DISTRIBUTIONS["OneHotCategorical"].refused,
     ),
-    "one category": LawCase(
-        lambda a: hg.OneHotCategorical(logits=a), (1,), LAWS["OneHotCategorical"].refused
+    "one category": Case(
+        lambda a: hg.OneHotCategorical(logits=a), (1,), DISTRIBUTIONS["OneHotCategorical"].refused
     ),
 }
-for _name, _law in (("KSubset", hg.KSubset), ("PlackettLuceSubset", hg.PlackettLuceSubset)):
+for _name, _distribution in (
+    ("KSubset", hg.KSubset),
+    ("PlackettLuceSubset", hg.PlackettLuceSubset),
+):
     SMALL |= {
-        f"{_name}, {k} of 3": LawCase(lambda a, law=_law, k=k: law(a, k), (3,), LAWS[_name].refused)
+        f"{_name}, {k} of 3": Case(
+            lambda a, distribution=_distribution, k=k: distribution(a, k),
+            (3,),
+            DISTRIBUTIONS[_name].refused,
+        )
         for k in (0, 3)
     }
 
@@ -53,10 +60,10 @@ def backward(
     return value, [g for g in gradients if g is not None]
 
 
-@pytest.mark.parametrize(("estimator", "law"), SERVED + JOINED)
-def test_an_empty_batch(estimator: str, law: str, generator: Generator) -> None:
-    logits = EVERY[law].logits((0,))
-    q = EVERY[law].make(logits)
+@pytest.mark.parametrize(("estimator", "distribution"), WORKING + JOINED)
+def test_an_empty_batch(estimator: str, distribution: str, generator: Generator) -> None:
+    logits = EVERY[distribution].logits((0,))
+    q = EVERY[distribution].make(logits)
     chosen = ESTIMATORS[estimator](q)
     value, gradients = backward(chosen, q, logits, generator)
     assert value.shape == (0,)
@@ -67,28 +74,37 @@ def test_an_empty_batch(estimator: str, law: str, generator: Generator) -> None:
     assert all(kept.isfinite().all() for kept in state.values())
 
 
-ALL = [(e, law) for law in SMALL for e in ESTIMATORS if e not in SMALL[law].refused]
+ALL = [
+    (e, distribution)
+    for distribution in SMALL
+    for e in ESTIMATORS
+    if e not in SMALL[distribution].refused
+]
 
 
-@pytest.mark.parametrize(("estimator", "law"), ALL)
-def test_one_state_gives_finite_gradients(estimator: str, law: str, generator: Generator) -> None:
-    logits = SMALL[law].logits((5,))
-    q = SMALL[law].make(logits)
+@pytest.mark.parametrize(("estimator", "distribution"), ALL)
+def test_one_state_gives_finite_gradients(
+    estimator: str, distribution: str, generator: Generator
+) -> None:
+    logits = SMALL[distribution].logits((5,))
+    q = SMALL[distribution].make(logits)
     value, gradients = backward(ESTIMATORS[estimator](q), q, logits, generator)
     assert all(result.isfinite().all() for result in (value, *gradients))
 
 
-@pytest.mark.parametrize(("estimator", "law"), [pair for pair in ALL if pair[0] in UNBIASED])
-def test_one_state_is_certain(estimator: str, law: str, generator: Generator) -> None:
-    logits = SMALL[law].logits((5,))
-    q = SMALL[law].make(logits)
+@pytest.mark.parametrize(
+    ("estimator", "distribution"), [pair for pair in ALL if pair[0] in UNBIASED]
+)
+def test_one_state_is_certain(estimator: str, distribution: str, generator: Generator) -> None:
+    logits = SMALL[distribution].logits((5,))
+    q = SMALL[distribution].make(logits)
     value, gradients = backward(ESTIMATORS[estimator](q), q, logits, generator)
     certain = Probe(q, logits.dtype).values(q.mode)
     torch.testing.assert_close(value, certain, rtol=0, atol=1e-12)
     torch.testing.assert_close(gradients[0], torch.zeros_like(logits), rtol=0, atol=1e-12)
 
 
-def test_joint_law_of_an_empty_batch() -> None:
+def test_joint_distribution_of_an_empty_batch() -> None:
     q = hg.OneHotCategorical(logits=torch.zeros(0, 2, 3)).to_event(1)
     assert q.log_prob(q.sample((4,))).shape == (4, 0)
     assert q.entropy().shape == (0,)

@@ -1,8 +1,8 @@
 """Estimators summed over their own randomness: right to rounding, or wrong by a figure.
 
-The samples, or the noise, are given to the law beforehand, all of them side by side along the
-batch. So the estimate's mean is a finite sum (or a one-dimensional integral), and nothing is left
-to chance.
+The samples, or the noise, are given to the distribution beforehand, all of them side by side along
+the batch. So the estimate's mean is a finite sum (or a one-dimensional integral), and nothing is
+left to chance.
 """
 
 import math
@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 from estimators.cases import (
-    SERVED,
+    WORKING,
     MeanNet,
     moving_average_with_a_past,
     tuples,
@@ -29,12 +29,12 @@ from estimators.toys import FINITE, OwnMean, Toy, jagged, polynomial
 
 import hotgrad as hg
 
-every_law = pytest.mark.parametrize("law", FINITE)
+every_distribution = pytest.mark.parametrize("distribution", FINITE)
 
 
 @pytest.fixture
-def toy(law: str) -> Toy:
-    return Toy(law)
+def toy(distribution: str) -> Toy:
+    return Toy(distribution)
 
 
 SUMS: list[tuple[str, Callable[[Any], hg.Estimator], int]] = [
@@ -48,7 +48,7 @@ SUMS: list[tuple[str, Callable[[Any], hg.Estimator], int]] = [
 ]
 
 
-@every_law
+@every_distribution
 @pytest.mark.parametrize(
     ("make", "count"),
     [(m, s) for _, m, s in SUMS],
@@ -65,13 +65,13 @@ def test_mean_gradient_of_the_unbiased_is_exact(
     torch.testing.assert_close(toy.gradient(value), toy.gradient(exact), rtol=0, atol=1e-12)
 
 
-@every_law
+@every_distribution
 @pytest.mark.parametrize("count", [2, 3])
 def test_the_mutant_whose_baseline_has_the_sample_in_it_is_seen(toy: Toy, count: int) -> None:
     assert toy.bias(hg.ScoreFunction(OwnMean()), jagged(toy), count) > 0.01
 
 
-def test_the_samples_of_one_subset_law_scored_with_the_other_are_seen() -> None:
+def test_the_samples_of_one_subset_distribution_scored_with_the_other_are_seen() -> None:
     # the mistake of published code: drawn by Gumbel top-k, scored as a conditional Bernoulli
     drawn, scored = Toy("PlackettLuceSubset"), Toy("KSubset")
     mixed = Toy("KSubset")
@@ -82,13 +82,16 @@ def test_the_samples_of_one_subset_law_scored_with_the_other_are_seen() -> None:
         assert float((gradient - right.gradient(right.exact(f))).abs().max()) > 0.01
 
 
-@every_law
+@every_distribution
 def test_straight_through_is_exact_for_linear_f_only(toy: Toy) -> None:
     assert toy.bias(hg.StraightThrough(), polynomial(toy, 1)) < 1e-12
     assert toy.bias(hg.StraightThrough(), polynomial(toy, 3)) > 0.01
 
 
-@pytest.mark.parametrize("law", [law for law in FINITE if ("ReinMax", law) in SERVED])
+@pytest.mark.parametrize(
+    "distribution",
+    [distribution for distribution in FINITE if ("ReinMax", distribution) in WORKING],
+)
 def test_reinmax_is_exact_up_to_quadratic_f_at_temperature_1(toy: Toy) -> None:
     assert toy.bias(hg.ReinMax(), polynomial(toy, 1)) < 1e-12
     assert toy.bias(hg.ReinMax(), polynomial(toy, 2)) < 1e-12
@@ -96,7 +99,7 @@ def test_reinmax_is_exact_up_to_quadratic_f_at_temperature_1(toy: Toy) -> None:
     assert toy.bias(hg.ReinMax(temperature=2.0), polynomial(toy, 2)) > 0.001
 
 
-@pytest.mark.parametrize("law", ["OneHotCategorical"])
+@pytest.mark.parametrize("distribution", ["OneHotCategorical"])
 def test_reinmax_at_any_temperature_is_the_papers_algorithm(toy: Toy) -> None:
     temperature = 1.7
     f = polynomial(toy, 3)
@@ -166,14 +169,14 @@ def test_a_bit_is_a_choice_of_two(estimator: hg.Estimator, generator: torch.Gene
     gumbel = -torch.empty(1, 50, 2, dtype=torch.float64).exponential_(generator=generator).log()
     logistic = gumbel[..., 1] - gumbel[..., 0]
     slopes = []
-    for law, noise in ((hg.Bernoulli, logistic), (hg.OneHotCategorical, gumbel)):
+    for distribution, noise in ((hg.Bernoulli, logistic), (hg.OneHotCategorical, gumbel)):
         logit = torch.full((50,), LOGIT, dtype=torch.float64, requires_grad=True)
         two = torch.stack([torch.zeros_like(logit), logit], -1)
         logits, as_bit = {
             hg.Bernoulli: (logit, lambda z: z),
             hg.OneHotCategorical: (two, lambda z: z[..., 1]),
-        }[law]
-        q = with_noise(law, logits, noise)
+        }[distribution]
+        q = with_noise(distribution, logits, noise)
         value = hg.expectation(lambda z, as_bit=as_bit: smooth(as_bit(z)), q, estimator)
         slopes.append((value, torch.autograd.grad(value.sum(), logit)[0]))
     torch.testing.assert_close(*slopes, rtol=0, atol=1e-12)

@@ -10,12 +10,12 @@ import pytest
 import torch
 from estimators.cases import (
     DIFFERENTIATING,
+    DISTRIBUTIONS,
     ESTIMATORS,
     EVERY,
     JOINED,
-    LAWS,
-    SERVED,
-    a_law_for,
+    WORKING,
+    a_case_for,
     in_one,
 )
 from torch import Generator, Tensor
@@ -57,7 +57,8 @@ TEMPERED = [
 @pytest.mark.parametrize("cls", CLASSES)
 def test_facts_stand_on_the_class(cls: type[hg.Estimator]) -> None:
     assert (cls.unbiased, cls.relaxes_f, cls.differentiates_f) == FACTS[cls]
-    assert all(isinstance(name, str) for name in cls.requires)
+    assert all(getattr(protocol, "_is_protocol", False) for protocol in cls.requires)
+    assert (cls.name, cls) in hg.estimators.ESTIMATORS.items()
 
 
 def table(z: Tensor, event_dims: int) -> Tensor:
@@ -69,13 +70,14 @@ def table(z: Tensor, event_dims: int) -> Tensor:
 
 
 @pytest.mark.parametrize(
-    ("estimator", "law"), [pair for pair in SERVED + JOINED if pair[0] not in DIFFERENTIATING]
+    ("estimator", "distribution"),
+    [pair for pair in WORKING + JOINED if pair[0] not in DIFFERENTIATING],
 )
 def test_f_may_be_a_table_where_that_is_said(
-    estimator: str, law: str, generator: Generator
+    estimator: str, distribution: str, generator: Generator
 ) -> None:
-    logits = EVERY[law].logits((50,))
-    q = EVERY[law].make(logits)
+    logits = EVERY[distribution].logits((50,))
+    q = EVERY[distribution].make(logits)
     chosen = ESTIMATORS[estimator](q)
     assert not chosen.differentiates_f
     value = hg.expectation(
@@ -92,7 +94,7 @@ def test_f_may_be_a_table_where_that_is_said(
 
 @pytest.mark.parametrize("estimator", DIFFERENTIATING)
 def test_f_must_be_differentiable_where_that_is_said(estimator: str) -> None:
-    q = a_law_for(estimator).make(a_law_for(estimator).logits((50,)))
+    q = a_case_for(estimator).make(a_case_for(estimator).logits((50,)))
     chosen = ESTIMATORS[estimator](q)
     assert chosen.differentiates_f
     why = rf"{re.escape(chosen.label)} differentiates f, .*ScoreFunction"
@@ -208,9 +210,9 @@ def test_counts_are_checked_when_the_estimator_is_made(cls: Any, name: str, coun
 def test_a_temperature_may_be_a_tensor(
     cls: Any, moved: bool, shape: tuple[int, ...], generator: Generator
 ) -> None:
-    logits = LAWS["OneHotCategorical"].logits((5,))
+    logits = DISTRIBUTIONS["OneHotCategorical"].logits((5,))
     # one of three is a category too
-    law = (
+    distribution = (
         hg.PlackettLuceSubset(logits, 1)
         if cls is hg.RelaxedTopK
         else hg.OneHotCategorical(logits=logits)
@@ -220,7 +222,7 @@ def test_a_temperature_may_be_a_tensor(
     for given in (0.5, temperature):
         value = hg.expectation(
             lambda z: (z @ torch.tensor([1.0, 2.0, 5.0]).double()).square(),
-            law,
+            distribution,
             cls(given),
             num_samples=3,
             generator=generator.clone_state(),

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from estimators.cases import with_samples
 from estimators.targets import LOGIT, logistic_nodes, smooth, straight_through_slope
 from stats import log_ratio_below, unbiased
 from torch import Generator, Tensor
@@ -20,13 +21,11 @@ import hotgrad as hg
 class ThroughTheNoise(hg.GumbelRao):
     """The mistake: the conditional noise's own dependence on the logits is followed."""
 
-    def sample(
-        self, q: Any, sample_shape: tuple[int, ...] = (), *, generator: Any = None
-    ) -> Tensor:
-        noise = q.draw_noise(sample_shape, generator=generator)
-        fresh = q.draw_noise((self.num_inner, *sample_shape), generator=generator)
-        soft = q.relax(q.redraw(noise, fresh), self.temperature).mean(0)
-        return hg.ops.straight_through(q.harden(noise), soft)
+    def draw(self, base: Any, sample_shape: tuple[int, ...], generator: Any) -> Tensor:
+        noise = base.draw_noise(sample_shape, generator=generator)
+        fresh = base.draw_noise((self.num_inner, *sample_shape), generator=generator)
+        soft = base.relax(base.redraw(noise, fresh), self.temperature).mean(0)
+        return hg.ops.straight_through(base.harden(noise), soft)
 
 
 class TwoDraws(hg.Bernoulli):
@@ -62,7 +61,7 @@ def test_gumbel_raos_mean_is_that_of_the_straight_through_gumbel_softmax(
         assert mean_slope(mutant) != pytest.approx(target, rel=1e-3)
 
 
-LAWS: dict[str, tuple[Callable[[Tensor], Any], list[Any]]] = {
+DISTRIBUTIONS: dict[str, tuple[Callable[[Tensor], Any], list[Any]]] = {
     "bits": (lambda a: hg.Bernoulli(logits=a).to_event(1), [0.4, -0.9]),
     "categories": (
         lambda a: hg.OneHotCategorical(logits=a).to_event(1),
@@ -77,9 +76,9 @@ def bent(z: Tensor) -> Tensor:
     return ((flat * torch.linspace(-1, 2, flat.shape[-1], dtype=z.dtype)).sum(-1) - 0.3) ** 3
 
 
-def gradients(law: str, estimator: Any, n: int, generator: Generator) -> Tensor:
+def gradients(distribution: str, estimator: Any, n: int, generator: Generator) -> Tensor:
     """Of n elements; estimators with one generator state have the same outer noise."""
-    make, start = LAWS[law]
+    make, start = DISTRIBUTIONS[distribution]
     logits = torch.tensor(start, dtype=torch.float64)
     logits = logits.expand(n, *logits.shape).clone().requires_grad_()
     value = hg.expectation(bent, make(logits), estimator, generator=generator)
@@ -89,17 +88,19 @@ def gradients(law: str, estimator: Any, n: int, generator: Generator) -> Tensor:
 PLAIN = hg.StraightThroughGumbelSoftmax(0.5)
 
 
-@pytest.mark.parametrize("law", LAWS)
-def test_on_every_law_the_mean_is_the_same(law: str, generator: Generator) -> None:
+@pytest.mark.parametrize("distribution", DISTRIBUTIONS)
+def test_on_every_distribution_the_mean_is_the_same(
+    distribution: str, generator: Generator
+) -> None:
     def difference_from(estimator: Any) -> Callable[[int, Generator], Tensor]:
         def replicate(n: int, generator: Generator) -> Tensor:
             same = generator.clone_state()
-            plain = gradients(law, PLAIN, n, same)
-            return gradients(law, estimator, n, generator) - plain
+            plain = gradients(distribution, PLAIN, n, same)
+            return gradients(distribution, estimator, n, generator) - plain
 
         return replicate
 
-    pilot = gradients(law, PLAIN, 20_000, generator.clone_state()).mean(0)
+    pilot = gradients(distribution, PLAIN, 20_000, generator.clone_state()).mean(0)
     nothing, delta = torch.zeros_like(pilot), 0.05 * float(pilot.abs().max())
     rao = difference_from(hg.GumbelRao(0.5, num_inner=4))
     verdict = unbiased(rao, nothing, generator=generator, delta=delta)
@@ -109,10 +110,10 @@ def test_on_every_law_the_mean_is_the_same(law: str, generator: Generator) -> No
     assert not unbiased(hotter, nothing, generator=generator, delta=delta)
 
 
-@pytest.mark.parametrize("law", LAWS)
-def test_its_variance_is_lower(law: str, generator: Generator) -> None:
+@pytest.mark.parametrize("distribution", DISTRIBUTIONS)
+def test_its_variance_is_lower(distribution: str, generator: Generator) -> None:
     plain, rao = (
-        gradients(law, estimator, 40_000, generator.clone_state())
+        gradients(distribution, estimator, 40_000, generator.clone_state())
         for estimator in (PLAIN, hg.GumbelRao(0.5, num_inner=10))
     )
     assert log_ratio_below(rao, plain) < 0
@@ -127,9 +128,11 @@ def test_more_inner_samples_lower_it_further(generator: Generator) -> None:
     assert log_ratio_below(many, few) < 0
 
 
-@pytest.mark.parametrize("law", LAWS)
-def test_its_samples_are_those_of_the_straight_through(law: str, generator: Generator) -> None:
-    make, start = LAWS[law]
+@pytest.mark.parametrize("distribution", DISTRIBUTIONS)
+def test_its_samples_are_those_of_the_straight_through(
+    distribution: str, generator: Generator
+) -> None:
+    make, start = DISTRIBUTIONS[distribution]
     q = make(torch.tensor(start, dtype=torch.float64))
     samples = [
         estimator.sample(q, (100,), generator=generator.clone_state())
@@ -167,12 +170,12 @@ def test_gapped_is_the_softmax_of_moved_logits(
 ) -> None:
     leaf = torch.tensor(logits, dtype=torch.float64, requires_grad=True)
     outcome = torch.eye(3, dtype=torch.float64)[drawn]
-    q = hg.OneHotCategorical(logits=leaf)
-    soft = q.relax(q.gap_noise(outcome, gap), temperature)
+    preset = type("Preset", (hg.OneHotCategorical,), {"sample": lambda self, *a, **k: outcome})
+    hard, soft = preset(logits=leaf).hard_and_gapped_sample(temperature, gap)
+    assert torch.equal(hard, outcome)
     by_hand = torch.tensor(softmax_of(moved, temperature), dtype=torch.float64)
     torch.testing.assert_close(soft, by_hand)
     # the estimator's gradient is this softmax's, at the fixed move
-    preset = type("Preset", (hg.OneHotCategorical,), {"sample": lambda self, *a, **k: outcome})
     z = hg.GappedStraightThrough(temperature, gap).sample(preset(logits=leaf))
     assert torch.equal(z.detach(), outcome)
     weight = torch.tensor([1.0, -2.0, 0.5], dtype=torch.float64)
@@ -182,15 +185,15 @@ def test_gapped_is_the_softmax_of_moved_logits(
 
 
 @pytest.mark.parametrize("gap", [0.1, 1.0, 3.0])
-@pytest.mark.parametrize("law", ["bits", "categories"])
-def test_the_outcome_leads_by_the_gap(law: str, gap: float, generator: Generator) -> None:
-    make, start = LAWS[law]
+@pytest.mark.parametrize("distribution", ["bits", "categories"])
+def test_the_outcome_leads_by_the_gap(distribution: str, gap: float, generator: Generator) -> None:
+    make, start = DISTRIBUTIONS[distribution]
     shape = torch.tensor(start).shape
     logits = 2 * torch.randn((500, *shape), generator=generator, dtype=torch.float64)
     q = make(logits)
-    z = q.sample(generator=generator)
-    moved = q.logits + q.gap_noise(z, gap)
-    if law == "bits":
+    z, soft = q.bases[0].hard_and_gapped_sample(1.0, gap, generator=generator)
+    moved = soft.logit() if distribution == "bits" else soft.log()
+    if distribution == "bits":
         lead = (2 * z - 1) * moved
         own = (2 * z - 1) * logits
     else:
@@ -203,8 +206,8 @@ def test_the_outcome_leads_by_the_gap(law: str, gap: float, generator: Generator
 
 def test_masked_categories_stay_out() -> None:
     logits = torch.tensor([1.0, -torch.inf, 0.5, 0.0], requires_grad=True)
-    q = hg.OneHotCategorical(logits=logits)
-    soft = q.relax(q.gap_noise(torch.tensor([0.0, 0.0, 1.0, 0.0]), 1.0), 1.0)
+    q = with_samples(hg.OneHotCategorical, logits, torch.tensor([0.0, 0.0, 1.0, 0.0]))
+    _, soft = q.hard_and_gapped_sample(1.0, 1.0)
     by_hand = softmax_of([0.0, 1.0, 0.0], 1.0)
     torch.testing.assert_close(soft, torch.tensor([by_hand[0], 0.0, by_hand[1], by_hand[2]]))
     (gradient,) = torch.autograd.grad(soft[0], logits)
@@ -214,8 +217,8 @@ def test_masked_categories_stay_out() -> None:
 
 def test_certain_bits_stay_certain() -> None:
     logits = torch.tensor([torch.inf, -torch.inf, 0.2], requires_grad=True)
-    q = hg.Bernoulli(logits=logits)
-    soft = q.relax(q.gap_noise(torch.tensor([1.0, 0.0, 0.0]), 1.0), 1.0)
+    q = with_samples(hg.Bernoulli, logits, torch.tensor([1.0, 0.0, 0.0]))
+    _, soft = q.hard_and_gapped_sample(1.0, 1.0)
     expected = torch.tensor([1.0, 0.0, torch.tensor(-1.0).sigmoid()])
     torch.testing.assert_close(soft, expected)
     (gradient,) = torch.autograd.grad(soft.sum(), logits)

@@ -8,7 +8,7 @@ from estimators.cases import EVERY, Probe
 from torch import Generator, Tensor
 
 import hotgrad as hg
-from hotgrad.distributions import as_law
+from hotgrad.distributions import as_distribution
 from hotgrad.estimators import exact, independent_parts
 from hotgrad.ops import race
 
@@ -16,13 +16,13 @@ LISTING = {"Exact": (hg.Exact(), exact), "IndeCateR": (hg.IndeCateR(), independe
 
 
 def asked(
-    name: str, law: str, limit: int, monkeypatch: pytest.MonkeyPatch
+    name: str, distribution: str, limit: int, monkeypatch: pytest.MonkeyPatch
 ) -> tuple[Probe, Tensor, list[Tensor]]:
     """What an estimator asks f, its value and its gradients, with so many elements at once."""
     estimator, module = LISTING[name]
     monkeypatch.setattr(module, "MAX_ELEMENTS", limit)
-    logits = EVERY[law].logits((3,), torch.float64)
-    q = as_law(EVERY[law].make(logits))
+    logits = EVERY[distribution].logits((3,), torch.float64)
+    q = as_distribution(EVERY[distribution].make(logits))
     f = Probe(q, torch.float64)
     generator = Generator().manual_seed(0)
     value = hg.expectation(f, q, estimator, num_samples=2, generator=generator)
@@ -30,13 +30,16 @@ def asked(
 
 
 @pytest.mark.parametrize(
-    "law", ["Bernoulli.to_event(1)", "OneHotCategorical.to_event(1), masked", "KSubset", "Joint"]
+    "distribution",
+    ["Bernoulli.to_event(1)", "OneHotCategorical.to_event(1), masked", "KSubset", "Joint"],
 )
 @pytest.mark.parametrize("name", LISTING)
-def test_pieces_make_the_same_whole(name: str, law: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole, value, gradients = asked(name, law, 2**24, monkeypatch)
+def test_pieces_make_the_same_whole(
+    name: str, distribution: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, value, gradients = asked(name, distribution, 2**24, monkeypatch)
     for limit in (1, 50):
-        f, its, own = asked(name, law, limit, monkeypatch)
+        f, its, own = asked(name, distribution, limit, monkeypatch)
         torch.testing.assert_close(its, value)
         torch.testing.assert_close(own, gradients)
         # no more at once than allowed, unless it is one for each sample

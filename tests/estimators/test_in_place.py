@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 import torch.distributions as td
-from estimators.cases import ESTIMATORS, EVERY, JOINED, SERVED, Probe, SampledOnly
+from estimators.cases import ESTIMATORS, EVERY, JOINED, WORKING, Probe, SampledOnly
 from torch import Generator, Tensor, nn
 
 import hotgrad as hg
@@ -33,14 +33,14 @@ class Careless(Careful):
         return self.probe.values(changed)
 
 
-@pytest.mark.parametrize(("estimator", "law"), SERVED + JOINED)
+@pytest.mark.parametrize(("estimator", "distribution"), WORKING + JOINED)
 def test_an_f_that_changes_z_has_the_same_value_and_gradient(
-    estimator: str, law: str, generator: Generator
+    estimator: str, distribution: str, generator: Generator
 ) -> None:
     results = []
     for kind in (Careful, Careless):
-        logits = EVERY[law].logits((3,))
-        q = EVERY[law].make(logits)
+        logits = EVERY[distribution].logits((3,))
+        q = EVERY[distribution].make(logits)
         probe = Probe(q, torch.float64)
         value = hg.expectation(
             kind(probe), q, ESTIMATORS[estimator](q), generator=generator.clone_state()
@@ -68,15 +68,15 @@ def test_so_has_one_that_leaves_torch(estimator: hg.Estimator, generator: Genera
     torch.testing.assert_close(*results, rtol=0, atol=1e-14)
 
 
-@pytest.mark.parametrize("law", ["OneHotCategorical.to_event(1)", "Joint"])
+@pytest.mark.parametrize("distribution", ["OneHotCategorical.to_event(1)", "Joint"])
 @pytest.mark.parametrize("estimator", ["VIMCO", "ScoreFunction(LeaveOneOut)", "StraightThrough"])
 def test_so_has_the_importance_weighted_bound(
-    estimator: str, law: str, generator: Generator
+    estimator: str, distribution: str, generator: Generator
 ) -> None:
     results = []
     for kind in (Careful, Careless):
-        logits = EVERY[law].logits((2,))
-        q = EVERY[law].make(logits)
+        logits = EVERY[distribution].logits((2,))
+        q = EVERY[distribution].make(logits)
         f = kind(Probe(q, torch.float64))
         value = hg.importance_bound(
             lambda z, f=f: -f(z),

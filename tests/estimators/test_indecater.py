@@ -5,18 +5,21 @@ from typing import Any
 
 import pytest
 import torch
-from estimators.cases import BATCHES, DTYPES, EVERY, JOINTS, LAWS, Probe, in_one
+from estimators.cases import BATCHES, DISTRIBUTIONS, DTYPES, EVERY, JOINTS, Probe, in_one
 from estimators.replicates import exact_gradient, gradients, nested
 from estimators.toys import FINITE, Toy, jagged
 from stats import log_ratio_below, unbiased
 from torch import Generator, Tensor
 
 import hotgrad as hg
-from hotgrad.distributions import as_law
+from hotgrad.distributions import as_distribution
 from hotgrad.estimators.parts import Parts
 
-every_law = pytest.mark.parametrize("law", EVERY)
-SEVERAL_PARTS = [*(law for law in LAWS if ".to_event(1)" in law), *JOINTS]
+every_distribution = pytest.mark.parametrize("distribution", EVERY)
+SEVERAL_PARTS = [
+    *(distribution for distribution in DISTRIBUTIONS if ".to_event(1)" in distribution),
+    *JOINTS,
+]
 NOISY = [
     "Bernoulli.to_event(1)",
     "OneHotCategorical.to_event(1)",
@@ -28,8 +31,8 @@ NOISY = [
 
 
 @pytest.fixture
-def toy(law: str) -> Toy:
-    return Toy(law)
+def toy(distribution: str) -> Toy:
+    return Toy(distribution)
 
 
 class FirstStateAsOwn(hg.IndeCateR):
@@ -63,7 +66,7 @@ class CentredOnTheMean(hg.IndeCateR):
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
-@pytest.mark.parametrize("law", FINITE)
+@pytest.mark.parametrize("distribution", FINITE)
 def test_mean_over_all_samples_is_exact(toy: Toy, count: int) -> None:
     f = jagged(toy)
     value, exact = toy.mean_of(hg.IndeCateR(), f, count), toy.exact(f)
@@ -72,40 +75,46 @@ def test_mean_over_all_samples_is_exact(toy: Toy, count: int) -> None:
 
 
 @pytest.mark.parametrize("mutant", [FirstStateAsOwn(), CentredOnTheMean()], ids=lambda m: m.label)
-@pytest.mark.parametrize("law", FINITE)
+@pytest.mark.parametrize("distribution", FINITE)
 def test_mutants_are_seen_over_all_samples(toy: Toy, mutant: hg.Estimator) -> None:
     assert toy.bias(mutant, jagged(toy), 2) > 0.01
 
 
-@pytest.mark.parametrize("law", NOISY)
-def test_unbiased_with_real_samples(law: str, generator: Generator) -> None:
-    verdict = unbiased(gradients(law, hg.IndeCateR()), exact_gradient(law), generator=generator)
+@pytest.mark.parametrize("distribution", NOISY)
+def test_unbiased_with_real_samples(distribution: str, generator: Generator) -> None:
+    verdict = unbiased(
+        gradients(distribution, hg.IndeCateR()), exact_gradient(distribution), generator=generator
+    )
     assert verdict, verdict.figures
 
 
-@pytest.mark.parametrize("law", NOISY[:-1])
-def test_the_mutant_is_seen_with_real_samples(law: str, generator: Generator) -> None:
-    replicate = gradients(law, FirstStateAsOwn())
-    assert not unbiased(replicate, exact_gradient(law), generator=generator)
+@pytest.mark.parametrize("distribution", NOISY[:-1])
+def test_the_mutant_is_seen_with_real_samples(distribution: str, generator: Generator) -> None:
+    replicate = gradients(distribution, FirstStateAsOwn())
+    assert not unbiased(replicate, exact_gradient(distribution), generator=generator)
 
 
-@pytest.mark.parametrize("law", [law for law in LAWS if law not in NOISY])
+@pytest.mark.parametrize(
+    "distribution", [distribution for distribution in DISTRIBUTIONS if distribution not in NOISY]
+)
 def test_a_single_free_parts_gradient_is_exact_whatever_is_drawn(
-    law: str, generator: Generator
+    distribution: str, generator: Generator
 ) -> None:
-    estimates = gradients(law, hg.IndeCateR(), 1)(50, generator)
-    exact = exact_gradient(law).expand_as(estimates)
+    estimates = gradients(distribution, hg.IndeCateR(), 1)(50, generator)
+    exact = exact_gradient(distribution).expand_as(estimates)
     torch.testing.assert_close(estimates, exact, rtol=0, atol=1e-13)
-    sampled = gradients(law, hg.ScoreFunction(hg.NoBaseline()), 1)(50, generator)
+    sampled = gradients(distribution, hg.ScoreFunction(hg.NoBaseline()), 1)(50, generator)
     assert float((sampled - exact).abs().max()) > 0.01
 
 
-@pytest.mark.parametrize("law", SEVERAL_PARTS)
-def test_exact_for_an_f_that_is_a_sum_over_the_parts(law: str, generator: Generator) -> None:
+@pytest.mark.parametrize("distribution", SEVERAL_PARTS)
+def test_exact_for_an_f_that_is_a_sum_over_the_parts(
+    distribution: str, generator: Generator
+) -> None:
     slopes = []
     for estimator in (hg.IndeCateR(), hg.Exact()):
-        logits = EVERY[law].logits((20,))
-        q = EVERY[law].make(logits)
+        logits = EVERY[distribution].logits((20,))
+        q = EVERY[distribution].make(logits)
         weight = torch.linspace(-1, 2, q.event_shape.numel(), dtype=torch.float64)
 
         def f(z: Any, q: Any = q, weight: Tensor = weight) -> Tensor:
@@ -117,7 +126,7 @@ def test_exact_for_an_f_that_is_a_sum_over_the_parts(law: str, generator: Genera
 
 
 def test_on_bits_it_is_local_expectation_gradients(generator: Generator) -> None:
-    logits = LAWS["Bernoulli.to_event(1)"].logits()
+    logits = DISTRIBUTIONS["Bernoulli.to_event(1)"].logits()
     q = hg.Bernoulli(logits=logits).to_event(1)
     f = Probe(q, torch.float64)
     value = hg.expectation(f, q, hg.IndeCateR(), num_samples=2, generator=generator)
@@ -134,12 +143,12 @@ def test_on_bits_it_is_local_expectation_gradients(generator: Generator) -> None
 
 @pytest.mark.parametrize("batch", BATCHES, ids=str)
 @pytest.mark.parametrize("dtype", DTYPES, ids=lambda dtype: str(dtype)[6:])
-@every_law
+@every_distribution
 def test_alternatives_are_as_many_as_announced_possible_and_without_gradient(
-    law: str, dtype: torch.dtype, batch: tuple[int, ...], generator: Generator
+    distribution: str, dtype: torch.dtype, batch: tuple[int, ...], generator: Generator
 ) -> None:
-    logits = EVERY[law].logits(batch, dtype)
-    q = as_law(EVERY[law].make(logits))
+    logits = EVERY[distribution].logits(batch, dtype)
+    q = as_distribution(EVERY[distribution].make(logits))
     f = Probe(q, dtype)
     value = hg.expectation(f, q, hg.IndeCateR(), num_samples=3, generator=generator)
     assert sum(len(z) for z in f.asked) == hg.IndeCateR().evaluations(q, 3)
@@ -200,23 +209,27 @@ def test_certain_and_nearly_impossible_states(dtype: torch.dtype, generator: Gen
 
 
 def test_less_noisy_than_the_score_function_for_equal_evaluations(generator: Generator) -> None:
-    law = "OneHotCategorical.to_event(1)"
-    spent = hg.IndeCateR().evaluations(LAWS[law].make(LAWS[law].logits()), 2)
-    ours = gradients(law, hg.IndeCateR(), 2)(20_000, generator)
-    theirs = gradients(law, hg.ScoreFunction(), spent)(20_000, generator)
+    distribution = "OneHotCategorical.to_event(1)"
+    spent = hg.IndeCateR().evaluations(
+        DISTRIBUTIONS[distribution].make(DISTRIBUTIONS[distribution].logits()), 2
+    )
+    ours = gradients(distribution, hg.IndeCateR(), 2)(20_000, generator)
+    theirs = gradients(distribution, hg.ScoreFunction(), spent)(20_000, generator)
     assert log_ratio_below(ours, theirs) < 0
     assert log_ratio_below(theirs, ours) > 0
-    assert log_ratio_below(ours, gradients(law, hg.IndeCateR(), 2)(20_000, generator)) > 0
+    assert log_ratio_below(ours, gradients(distribution, hg.IndeCateR(), 2)(20_000, generator)) > 0
 
 
-@pytest.mark.parametrize("law", ["Bernoulli.to_event(1)", "KSubset, two parts"])
-def test_inside_another_expectation(law: str, generator: Generator) -> None:
-    exact = nested(law, hg.Exact(), hg.Exact())(1, generator)[0]
+@pytest.mark.parametrize("distribution", ["Bernoulli.to_event(1)", "KSubset, two parts"])
+def test_inside_another_expectation(distribution: str, generator: Generator) -> None:
+    exact = nested(distribution, hg.Exact(), hg.Exact())(1, generator)[0]
     ours, mutant = hg.IndeCateR(), FirstStateAsOwn()
-    verdict = unbiased(nested(law, ours, ours), exact, generator=generator, delta=0.03)
+    verdict = unbiased(nested(distribution, ours, ours), exact, generator=generator, delta=0.03)
     assert verdict, verdict.figures
     for outer, inner in ((mutant, ours), (ours, mutant)):
-        assert not unbiased(nested(law, outer, inner), exact, generator=generator, delta=0.03)
+        assert not unbiased(
+            nested(distribution, outer, inner), exact, generator=generator, delta=0.03
+        )
 
 
 def test_a_part_beyond_the_budget_is_refused() -> None:

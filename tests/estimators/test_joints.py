@@ -1,6 +1,6 @@
-"""Several laws as one q: what an estimator makes of each alone it makes of them together.
+"""Several distributions as one q: what an estimator makes of each alone it makes of them together.
 
-Beside the suites that take every estimator and law, which take joints too.
+Beside the suites that take every estimator and distribution, which take joints too.
 """
 
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from estimators.cases import (
     JOINED,
     JOINTS,
     PATHWISE,
-    SERVED,
+    WORKING,
     Bowl,
     Probe,
     SampledOnly,
@@ -29,19 +29,20 @@ from stats import unbiased
 from torch import Generator, Tensor, nn
 
 import hotgrad as hg
-from hotgrad.distributions import as_law
-from hotgrad.distributions.base import Antithetic, Coupled
-from hotgrad.distributions.flattened import Flattened
-from hotgrad.estimators import ESTIMATORS as NAMED
+from hotgrad.distributions import as_distribution
+from hotgrad.distributions.joint_vector import JointVector
+from hotgrad.distributions.samples import Antithetic
 from hotgrad.estimators.parts import Parts
 
 
-@pytest.mark.parametrize(("estimator", "law"), SERVED)
-def test_a_joint_of_one_law_is_that_law(estimator: str, law: str, generator: Generator) -> None:
+@pytest.mark.parametrize(("estimator", "distribution"), WORKING)
+def test_a_joint_of_one_distribution_is_that_distribution(
+    estimator: str, distribution: str, generator: Generator
+) -> None:
     results = []
     for joined in (False, True):
-        logits = EVERY[law].logits((5,))
-        alone = EVERY[law].make(logits)
+        logits = EVERY[distribution].logits((5,))
+        alone = EVERY[distribution].make(logits)
         f = Probe(alone, torch.float64)
         q, ask = (hg.Joint(z=alone), lambda z, f=f: f(z["z"])) if joined else (alone, f)
         value = hg.expectation(
@@ -52,16 +53,16 @@ def test_a_joint_of_one_law_is_that_law(estimator: str, law: str, generator: Gen
 
 
 @pytest.mark.parametrize(
-    ("estimator", "law"), [pair for pair in JOINED if pair[0] in [*PATHWISE, "Exact"]]
+    ("estimator", "distribution"), [pair for pair in JOINED if pair[0] in [*PATHWISE, "Exact"]]
 )
 def test_where_f_is_a_sum_over_the_unknowns_each_has_its_own_gradient(
-    estimator: str, law: str, generator: Generator
+    estimator: str, distribution: str, generator: Generator
 ) -> None:
     # drawn in turn, so that the generator gives each the noise that it has alone
-    logits = JOINTS[law].logits((5,))
-    q = JOINTS[law].make(logits)
+    logits = JOINTS[distribution].logits((5,))
+    q = JOINTS[distribution].make(logits)
     chosen = ESTIMATORS[estimator](q)
-    probes = {name: Probe(law, torch.float64) for name, law in q.laws.items()}
+    probes = {name: Probe(distribution, torch.float64) for name, distribution in q.factors.items()}
     together = hg.expectation(
         lambda z: sum(probe.values(z[name]) for name, probe in probes.items()),
         q,
@@ -164,23 +165,20 @@ def test_the_bound_of_several_samples_is_the_sum_over_all_of_them(
     torch.testing.assert_close(toy.gradient(value), toy.gradient(right), rtol=0, atol=1e-12)
 
 
-# Real noise, where one estimator draws for several laws at once.
+# Real noise, where one estimator draws for several distributions at once.
 
 
-COUPLE, ANTITHETIC = Flattened.couple, Flattened.antithetic
+TOTAL, ANTITHETIC = JointVector.total, hg.Bernoulli.antithetic
 
 
-def one_score_too_few(law: Flattened, *args: Any, **options: Any) -> Coupled:
-    """Mutant: the last law is drawn and not scored."""
-    pair = COUPLE(law, *args, **options)
-    name, last = list(law.laws.items())[-1]
-    own = last.log_prob(law.unpack(pair.hard)[name])
-    return pair._replace(log_prob=pair.log_prob - own)
+def one_score_too_few(q: JointVector, scores: list[Tensor]) -> Tensor:
+    """Mutant: the last factor is drawn and not scored."""
+    return TOTAL(q, [*scores[:-1], torch.zeros_like(scores[-1])])
 
 
-def others_noise(law: Flattened, *args: Any, **options: Any) -> Antithetic:
+def others_noise(q: hg.Bernoulli, *args: Any, **options: Any) -> Antithetic:
     """Mutant: the second sample is that of another replicate."""
-    pair = ANTITHETIC(law, *args, **options)
+    pair = ANTITHETIC(q, *args, **options)
     return pair._replace(second=pair.second.roll(1, 1))
 
 
@@ -189,11 +187,11 @@ def relax() -> hg.RELAX:
     return hg.RELAX(Bowl(case.make(case.logits())), temperature=0.5)
 
 
-NOISY: dict[str, tuple[Callable[[], Any], str, str, Any]] = {
-    "REBAR": (lambda: hg.REBAR().eval(), "Joint", "couple", one_score_too_few),
-    "RELAX": (lambda: relax().eval(), "Joint", "couple", one_score_too_few),
-    "ARM": (hg.ARM, "Joint of bits", "antithetic", others_noise),
-    "DisARM": (hg.DisARM, "Joint of bits", "antithetic", others_noise),
+NOISY: dict[str, tuple[Callable[[], Any], str, tuple[type, str, Any]]] = {
+    "REBAR": (lambda: hg.REBAR().eval(), "Joint", (JointVector, "total", one_score_too_few)),
+    "RELAX": (lambda: relax().eval(), "Joint", (JointVector, "total", one_score_too_few)),
+    "ARM": (hg.ARM, "Joint of bits", (hg.Bernoulli, "antithetic", others_noise)),
+    "DisARM": (hg.DisARM, "Joint of bits", (hg.Bernoulli, "antithetic", others_noise)),
 }
 
 
@@ -201,11 +199,11 @@ NOISY: dict[str, tuple[Callable[[], Any], str, str, Any]] = {
 def test_unbiased_with_real_samples(
     case: str, generator: Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    make, law, method, mutant = NOISY[case]
-    replicate, exact = gradients(law, make(), num_samples=4), exact_gradient(law)
+    make, distribution, mutant = NOISY[case]
+    replicate, exact = gradients(distribution, make(), num_samples=4), exact_gradient(distribution)
     verdict = unbiased(replicate, exact, generator=generator)
     assert verdict, verdict.figures
-    monkeypatch.setattr(Flattened, method, mutant)
+    monkeypatch.setattr(*mutant)
     assert not unbiased(replicate, exact, generator=generator)
 
 
@@ -248,13 +246,13 @@ def test_a_joint_may_depend_on_a_joint() -> None:
 
 
 @pytest.mark.parametrize("copies", [False, True], ids=["itself", "copies"])
-@pytest.mark.parametrize("law", EVERY)
+@pytest.mark.parametrize("distribution", EVERY)
 def test_parts_are_numbered_as_they_are_joined(
-    law: str, copies: bool, generator: Generator
+    distribution: str, copies: bool, generator: Generator
 ) -> None:
     # copies are what a bound of several samples is made of
-    logits = EVERY[law].logits((2, 3))
-    q = as_law(EVERY[law].make(logits))
+    logits = EVERY[distribution].logits((2, 3))
+    q = as_distribution(EVERY[distribution].make(logits))
     q = q.to_event(1) if copies else q
     parts = Parts(q, 2**16)
     z = q.sample((7,), generator=generator)
@@ -277,8 +275,8 @@ def test_f_is_given_a_dict_by_all_that_ask(generator: Generator) -> None:
         seen.append({name: tuple(u.shape[1:]) for name, u in z.items()})
         return z["bits"].sum(-1) * z["kind"][..., 0]
 
-    for name, law in JOINED:
-        if law == "Joint":
+    for name, distribution in JOINED:
+        if distribution == "Joint":
             hg.expectation(f, q, ESTIMATORS[name](q), num_samples=2, generator=generator)
     hg.importance_bound(f, q, hg.VIMCO(), 2, generator=generator)
     hg.importance_bound(f, q, hg.StraightThrough(), 3, generator=generator)
@@ -303,16 +301,18 @@ def test_a_learned_baseline_is_shown_the_marginals_in_one_vector(generator: Gene
     assert module.shown.shape == (4, *q.event_shape)
 
 
-@pytest.mark.parametrize("law", JOINTS)
-def test_the_cost_is_told_of_a_joint_as_it_is(law: str) -> None:
-    q = JOINTS[law].make(JOINTS[law].logits((4,)))
+@pytest.mark.parametrize("distribution", JOINTS)
+def test_the_cost_is_told_of_a_joint_as_it_is(distribution: str) -> None:
+    q = JOINTS[distribution].make(JOINTS[distribution].logits((4,)))
     for estimator in (hg.IndeCateR(), hg.UnorderedSet(), hg.REBAR(), hg.ScoreFunction()):
-        assert estimator.evaluations(q, 2) == estimator.evaluations(as_law(q), 2)
-    states = {"Joint": (2, 2, 4), "Joint of bits": (2, 2, 2), "Joint of subsets": (3, 3)}[law]
+        assert estimator.evaluations(q, 2) == estimator.evaluations(as_distribution(q), 2)
+    states = {"Joint": (2, 2, 4), "Joint of bits": (2, 2, 2), "Joint of subsets": (3, 3)}[
+        distribution
+    ]
     assert hg.IndeCateR().evaluations(q, 5) == 5 * (1 + sum(count - 1 for count in states))
 
 
-def test_a_law_of_ones_own_among_others(generator: Generator) -> None:
+def test_a_distribution_of_ones_own_among_others(generator: Generator) -> None:
     logits = torch.tensor([0.3, -0.8], dtype=torch.float64, requires_grad=True)
     results = []
     for own in (SampledOnly, lambda logits: hg.Bernoulli(logits=logits)):
@@ -333,28 +333,12 @@ def test_a_law_of_ones_own_among_others(generator: Generator) -> None:
 # What is said.
 
 
-def test_a_refusal_names_what_the_first_law_lacks_and_no_more() -> None:
-    # KSubset lacks `relax` too, which the law before it has
+def test_a_refusal_names_what_the_first_factor_lacks_and_no_more() -> None:
+    # KSubset lacks the tangent alone
     q = JOINTS["Joint of subsets"].make(JOINTS["Joint of subsets"].logits())
-    why = r"^ReinMax needs tangent, which PlackettLuceSubset \('drawn'\) doesn't have\. "
+    why = r"^ReinMax needs tempered_mean, tangent, which PlackettLuceSubset \('drawn'\) doesn't"
     with pytest.raises(NotImplementedError, match=why):
         hg.expectation(Probe(q, torch.float64), q, hg.ReinMax())
-
-
-class NeedsNoise(hg.Estimator):
-    """An estimator of a user's own, which no vector of several laws serves."""
-
-    unbiased = relaxes_f = differentiates_f = False
-    requires = ("draw_noise",)
-
-    def surrogate(self, f: Any, q: Any, num_samples: int, generator: Any) -> Tensor:
-        raise AssertionError
-
-
-def test_what_the_joint_itself_lacks_is_said_of_it() -> None:
-    q = JOINTS["Joint of bits"].make(JOINTS["Joint of bits"].logits())
-    with pytest.raises(NotImplementedError, match="NeedsNoise needs draw_noise, which Joint does"):
-        hg.expectation(Probe(q, torch.float64), q, NeedsNoise())
 
 
 def test_a_wrong_shape_is_told_with_the_shapes_of_all_unknowns() -> None:
@@ -364,18 +348,8 @@ def test_a_wrong_shape_is_told_with_the_shapes_of_all_unknowns() -> None:
         hg.expectation(lambda z: z["bits"], q, hg.ScoreFunction(), num_samples=2)
 
 
-PATHWISE = [one for one in NAMED.values() if issubclass(one, hg.Pathwise)]
-
-
-@pytest.mark.parametrize("pathwise", PATHWISE, ids=lambda cls: cls.__name__)
-def test_a_layer_of_several_tensors_is_refused_with_what_to_do(pathwise: type[hg.Pathwise]) -> None:
-    q = JOINTS["Joint"].make(JOINTS["Joint"].logits((5,)))
-    with pytest.raises(ValueError, match=r"Joint.*one by one: \{name: estimator.sample\(law\)"):
-        pathwise().sample(q)
-
-
 def losses(logits: Tensor) -> Tensor:
-    """With an estimator that lists states, and with one that relaxes them; the law made inside."""
+    """With estimators that list states and relax them; the distribution is made inside."""
     q = hg.Joint(
         bits=hg.Bernoulli(logits=logits[..., 0]).to_event(1),
         kinds=hg.OneHotCategorical(logits=logits).to_event(1),

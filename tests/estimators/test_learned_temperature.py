@@ -85,7 +85,7 @@ def test_its_facts_are_the_estimators() -> None:
         for fact in ("unbiased", "relaxes_f", "differentiates_f", "requires", "least_samples"):
             assert getattr(estimator, fact) == getattr(inner, fact)
         assert estimator.label == f"LearnedTemperature({inner.label})"
-    why = r"LearnedTemperature needs relax_top_k, which Bernoulli .*\bScoreFunction\(\)"
+    why = r"LearnedTemperature needs relaxed_top_k_sample, which Bernoulli .*\bScoreFunction\(\)"
     with pytest.raises(NotImplementedError, match=why):
         hg.expectation(lambda z: z, hg.Bernoulli(logits=torch.zeros(3)), estimator)
 

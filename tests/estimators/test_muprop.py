@@ -1,27 +1,27 @@
-"""MuProp: summed over its samples on every law, exact where f is linear, its mistakes seen."""
+"""MuProp: summed over its samples on every q, exact where f is linear, its mistakes seen."""
 
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
-from estimators.cases import LAWS, SERVED, MeanNet, moving_average_with_a_past, tuples
+from estimators.cases import DISTRIBUTIONS, WORKING, MeanNet, moving_average_with_a_past, tuples
 from estimators.toys import FINITE, OwnMean, Toy, polynomial
 from torch import Generator, Tensor
 
 import hotgrad as hg
 from hotgrad.estimators import muprop
-from hotgrad.estimators.explicit import with_gradient
+from hotgrad.estimators.explicit_gradients import with_gradient
 
-every_law = pytest.mark.parametrize("law", FINITE)
+every_distribution = pytest.mark.parametrize("distribution", FINITE)
 
 
 @pytest.fixture
-def toy(law: str) -> Toy:
-    return Toy(law)
+def toy(distribution: str) -> Toy:
+    return Toy(distribution)
 
 
-@every_law
+@every_distribution
 @pytest.mark.parametrize("count", [1, 2])
 @pytest.mark.parametrize("degree", [1, 2, 3])
 def test_mean_value_and_gradient_are_exact(toy: Toy, degree: int, count: int) -> None:
@@ -39,7 +39,7 @@ BASELINES: dict[str, tuple[Callable[[Any], Any], int]] = {
 }
 
 
-@every_law
+@every_distribution
 @pytest.mark.parametrize("baseline", BASELINES)
 def test_with_a_baseline_it_is_exact_too(toy: Toy, baseline: str) -> None:
     make, count = BASELINES[baseline]
@@ -47,18 +47,18 @@ def test_with_a_baseline_it_is_exact_too(toy: Toy, baseline: str) -> None:
     assert toy.bias(hg.MuProp(make(toy.q(batch))), polynomial(toy, 3), count) < 1e-12
 
 
-@every_law
+@every_distribution
 def test_a_baseline_with_the_sample_in_it_is_seen(toy: Toy) -> None:
     assert toy.bias(hg.MuProp(OwnMean()), polynomial(toy, 3), 2) > 0.01
 
 
-def without_its_mean(value: Tensor, carrier: Tensor, gradient: Tensor) -> Tensor:
+def without_its_mean(value: Tensor, carriers: Any, gradients: Any, label: str) -> Tensor:
     """The tangent is subtracted, and what it adds on average isn't given back."""
     return value
 
 
-def added_twice(value: Tensor, carrier: Tensor, gradient: Tensor) -> Tensor:
-    return with_gradient(value, carrier, 2 * gradient)
+def added_twice(value: Tensor, carriers: Any, gradients: Any, label: str) -> Tensor:
+    return with_gradient(value, carriers, [2 * gradient for gradient in gradients], label)
 
 
 def without_the_slope(terms: Tensor, batch_dims: int) -> Tensor:
@@ -66,7 +66,7 @@ def without_the_slope(terms: Tensor, batch_dims: int) -> Tensor:
     return torch.zeros(terms.shape[:batch_dims], dtype=terms.dtype)
 
 
-@every_law
+@every_distribution
 @pytest.mark.parametrize(
     ("name", "mutant"),
     [
@@ -83,10 +83,12 @@ def test_a_tangent_that_does_not_cancel_is_seen(
     assert toy.bias(hg.MuProp(), polynomial(toy, 3)) > 0.01
 
 
-@pytest.mark.parametrize("law", [law for name, law in SERVED if name == "MuProp(NoBaseline)"])
-def test_a_linear_f_has_no_noise(law: str, generator: Generator) -> None:
-    logits = LAWS[law].logits((5,))
-    q = LAWS[law].make(logits)
+@pytest.mark.parametrize(
+    "distribution", [distribution for name, distribution in WORKING if name == "MuProp(NoBaseline)"]
+)
+def test_a_linear_f_has_no_noise(distribution: str, generator: Generator) -> None:
+    logits = DISTRIBUTIONS[distribution].logits((5,))
+    q = DISTRIBUTIONS[distribution].make(logits)
     weight = torch.linspace(-1, 2, q.event_shape.numel(), dtype=torch.float64)
 
     def f(z: Tensor) -> Tensor:

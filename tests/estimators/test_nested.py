@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from estimators.cases import ESTIMATORS, UNBIASED, a_law_for
+from estimators.cases import ESTIMATORS, UNBIASED, a_case_for
 from estimators.toys import OwnMean
 from stats import unbiased
 from torch import Generator, Tensor
@@ -95,12 +95,12 @@ def test_a_biased_layer_is_seen_in_either_place(
 def test_every_estimator_gives_finite_gradients_in_either_place(
     estimator: str, place: str, generator: Generator
 ) -> None:
-    # its own law in its place, and two bits in the other
-    case = a_law_for(estimator)
+    # its own distribution in its place, and two bits in the other
+    case = a_case_for(estimator)
     own, other = case.logits((5,)), ABOVE.expand(5, 2).clone().requires_grad_()
     table = torch.linspace(-1, 1, 2 * case.event[0], dtype=torch.float64).view(2, -1)
     table.requires_grad_()
-    # below stand two laws for each element, one for each sample above
+    # below stand two distributions for each element, one for each sample above
     chosen = ESTIMATORS[estimator](
         case.make(own.expand(2, *own.shape) if place == "below" else own)
     )

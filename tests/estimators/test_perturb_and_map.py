@@ -1,11 +1,11 @@
-"""IMLE and PerturbedMAP against their own targets, and the laws that their samples follow."""
+"""IMLE and PerturbedMAP against their own targets, and how their samples follow."""
 
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
-from estimators.cases import LAWS, SERVED, Probe, with_noise
+from estimators.cases import DISTRIBUTIONS, WORKING, Probe, with_noise
 from estimators.targets import LOGIT, logistic_nodes, smooth, smooth_slope
 from stats import InvalidTestError, cells_fit, unbiased
 from torch import Generator, Tensor
@@ -17,29 +17,36 @@ NAMES = ["Bernoulli.to_event(1)", "OneHotCategorical", "OneHotCategorical.to_eve
 EXACT_LAWS = [*NAMES, "PlackettLuceSubset", "PlackettLuceSubset, masked"]
 
 
-def start(law: str) -> Tensor:
-    return LAWS[law].logits().detach()
+def start(distribution: str) -> Tensor:
+    return DISTRIBUTIONS[distribution].logits().detach()
 
 
-def slopes(law: str) -> Tensor:
+def slopes(distribution: str) -> Tensor:
     """Of a linear f."""
-    event = torch.Size(LAWS[law].event)
+    event = torch.Size(DISTRIBUTIONS[distribution].event)
     return torch.linspace(-0.9, 1.3, event.numel(), dtype=torch.float64).sin().view(event)
 
 
-def linear(law: str) -> Callable[[Tensor], Tensor]:
-    event_dims = len(LAWS[law].event)
-    return lambda z: (z * slopes(law)).flatten(z.ndim - event_dims).sum(-1)
+def linear(distribution: str) -> Callable[[Tensor], Tensor]:
+    event_dims = len(DISTRIBUTIONS[distribution].event)
+    return lambda z: (z * slopes(distribution)).flatten(z.ndim - event_dims).sum(-1)
 
 
 def gradients(
-    law: str, estimator: hg.Estimator, f: Callable[[Tensor], Tensor]
+    distribution: str, estimator: hg.Estimator, f: Callable[[Tensor], Tensor]
 ) -> Callable[[int, Generator], Tensor]:
     """`(n, generator)` to n independent gradient estimates, along the batch."""
 
     def replicate(n: int, generator: Generator) -> Tensor:
-        logits = start(law).expand(n, *LAWS[law].event).clone().requires_grad_()
-        value = hg.expectation(f, LAWS[law].make(logits), estimator, generator=generator)
+        logits = (
+            start(distribution)
+            .expand(n, *DISTRIBUTIONS[distribution].event)
+            .clone()
+            .requires_grad_()
+        )
+        value = hg.expectation(
+            f, DISTRIBUTIONS[distribution].make(logits), estimator, generator=generator
+        )
         return torch.autograd.grad(value.sum(), logits)[0]
 
     return replicate
@@ -60,41 +67,43 @@ def seen(replicate: Any, target: Tensor, generator: Generator) -> bool:
 # IMLE
 
 
-def reach(law: str) -> Tensor:
+def reach(distribution: str) -> Tensor:
     """r of each part: half the range of a vector's slopes, the size of a bit's."""
-    c = slopes(law)
-    if law.startswith("Bernoulli"):
+    c = slopes(distribution)
+    if distribution.startswith("Bernoulli"):
         return c.abs()
-    possible = start(law).isfinite()
+    possible = start(distribution).isfinite()
     high = torch.where(possible, c, -torch.inf).amax(-1, keepdim=True)
     low = torch.where(possible, c, torch.inf).amin(-1, keepdim=True)
     return (high - low) / 2
 
 
 @pytest.mark.parametrize("step", [0.5, 2.0])
-@pytest.mark.parametrize("law", EXACT_LAWS)
+@pytest.mark.parametrize("distribution", EXACT_LAWS)
 def test_imles_mean_is_the_difference_of_two_means(
-    law: str, step: float, generator: Generator
+    distribution: str, step: float, generator: Generator
 ) -> None:
-    logits, size = start(law), step / reach(law)
-    moved = LAWS[law].make(logits - size * slopes(law))
-    target = (LAWS[law].make(logits).mean - moved.mean) / size
-    replicate = gradients(law, hg.IMLE(step), linear(law))
+    logits, size = start(distribution), step / reach(distribution)
+    moved = DISTRIBUTIONS[distribution].make(logits - size * slopes(distribution))
+    target = (DISTRIBUTIONS[distribution].make(logits).mean - moved.mean) / size
+    replicate = gradients(distribution, hg.IMLE(step), linear(distribution))
     verdict = unbiased(replicate, target, generator=generator)
     assert verdict, verdict.figures
     # the mutant: 1 / λ forgotten
     assert seen(times(size, replicate), target, generator)
 
 
-@pytest.mark.parametrize("law", EXACT_LAWS)
-def test_imle_tends_to_the_exact_gradient_as_the_step_falls(law: str) -> None:
-    logits, c = start(law), slopes(law)
-    exact = torch.autograd.functional.vjp(lambda a: LAWS[law].make(a).mean, logits, c)[1]
+@pytest.mark.parametrize("distribution", EXACT_LAWS)
+def test_imle_tends_to_the_exact_gradient_as_the_step_falls(distribution: str) -> None:
+    logits, c = start(distribution), slopes(distribution)
+    exact = torch.autograd.functional.vjp(
+        lambda a: DISTRIBUTIONS[distribution].make(a).mean, logits, c
+    )[1]
     errors = []
     for step in (1.0, 0.1, 0.01):
-        size = step / reach(law)
-        moved = LAWS[law].make(logits - size * c).mean
-        difference = (LAWS[law].make(logits).mean - moved) / size
+        size = step / reach(distribution)
+        moved = DISTRIBUTIONS[distribution].make(logits - size * c).mean
+        difference = (DISTRIBUTIONS[distribution].make(logits).mean - moved) / size
         errors.append(float((difference - exact).abs().max()))
     assert errors[0] > 5 * errors[1] > 25 * errors[2]
     assert errors[2] < 0.01
@@ -124,19 +133,19 @@ def test_imle_of_a_bit_by_quadrature(step: float) -> None:
 
 
 @pytest.mark.parametrize("estimator", ["IMLE", "PerturbedMAP"])
-@pytest.mark.parametrize("law", LAWS)
+@pytest.mark.parametrize("distribution", DISTRIBUTIONS)
 def test_the_gradient_is_as_large_as_the_loss_counts(
-    estimator: str, law: str, generator: Generator
+    estimator: str, distribution: str, generator: Generator
 ) -> None:
     # averaged over a batch, weighed down, summed: λ must not see it
     chosen = {"IMLE": hg.IMLE(), "PerturbedMAP": hg.PerturbedMAP()}[estimator]
     results = []
     for factor in (1.0, 1e-6):
-        logits = LAWS[law].logits((50,))
-        f = Probe(LAWS[law].make(logits), torch.float64)
+        logits = DISTRIBUTIONS[distribution].logits((50,))
+        f = Probe(DISTRIBUTIONS[distribution].make(logits), torch.float64)
         value = hg.expectation(
             f.values,
-            LAWS[law].make(logits),
+            DISTRIBUTIONS[distribution].make(logits),
             chosen,
             num_samples=3,
             generator=generator.clone_state(),
@@ -149,11 +158,13 @@ def test_the_gradient_is_as_large_as_the_loss_counts(
 # PerturbedMAP
 
 
-@pytest.mark.parametrize("law", EXACT_LAWS)
-def test_perturbed_map_is_unbiased_for_linear_f(law: str, generator: Generator) -> None:
-    logits = start(law).requires_grad_()
-    exact = torch.autograd.grad((LAWS[law].make(logits).mean * slopes(law)).sum(), logits)[0]
-    replicate = gradients(law, hg.PerturbedMAP(), linear(law))
+@pytest.mark.parametrize("distribution", EXACT_LAWS)
+def test_perturbed_map_is_unbiased_for_linear_f(distribution: str, generator: Generator) -> None:
+    logits = start(distribution).requires_grad_()
+    exact = torch.autograd.grad(
+        (DISTRIBUTIONS[distribution].make(logits).mean * slopes(distribution)).sum(), logits
+    )[0]
+    replicate = gradients(distribution, hg.PerturbedMAP(), linear(distribution))
     verdict = unbiased(replicate, exact, generator=generator)
     assert verdict, verdict.figures
     # the mutant: a slope of the wrong size
@@ -170,17 +181,17 @@ def test_perturbed_map_of_a_bit_by_quadrature() -> None:
     assert abs(own - spread * float(gap)) > 0.05
 
 
-@pytest.mark.parametrize("law", LAWS)
-def test_another_scale_is_the_law_of_the_logits_divided_by_it(
-    law: str, generator: Generator
+@pytest.mark.parametrize("distribution", DISTRIBUTIONS)
+def test_another_scale_is_the_distribution_of_the_logits_divided_by_it(
+    distribution: str, generator: Generator
 ) -> None:
     results = []
     for scale in (1.0, 2.5):
-        logits = LAWS[law].logits((50,))
+        logits = DISTRIBUTIONS[distribution].logits((50,))
         z = hg.PerturbedMAP(scale).sample(
-            LAWS[law].make(scale * logits), generator=generator.clone_state()
+            DISTRIBUTIONS[distribution].make(scale * logits), generator=generator.clone_state()
         )
-        f = Probe(LAWS[law].make(logits), torch.float64)
+        f = Probe(DISTRIBUTIONS[distribution].make(logits), torch.float64)
         results.append((z, torch.autograd.grad(f.values(z).sum(), logits)[0]))
     torch.testing.assert_close(*results)
 
@@ -207,7 +218,7 @@ def marginals_of_top_two(logits: Tensor) -> Tensor:
 @pytest.mark.parametrize(
     "estimator", [hg.IMLE(0.5), hg.PerturbedMAP()], ids=["IMLE", "PerturbedMAP"]
 )
-def test_on_ksubset_both_are_about_the_law_that_z_has(
+def test_on_ksubset_both_are_about_the_distribution_that_z_has(
     estimator: hg.Estimator, generator: Generator
 ) -> None:
     logits = start("KSubset").requires_grad_()
@@ -223,20 +234,20 @@ def test_on_ksubset_both_are_about_the_law_that_z_has(
     assert seen(times(1.2, replicate), target, generator)
 
 
-# The laws of z
+# The distributions of z
 
 
 @pytest.mark.parametrize("estimator", [hg.IMLE(), hg.PerturbedMAP()], ids=["IMLE", "PerturbedMAP"])
-@pytest.mark.parametrize("law", [*EXACT_LAWS, "KSubset"])
-def test_samples_follow_the_law_but_for_ksubset(
-    law: str, estimator: Any, generator: Generator
+@pytest.mark.parametrize("distribution", [*EXACT_LAWS, "KSubset"])
+def test_samples_follow_the_distribution_but_for_ksubset(
+    distribution: str, estimator: Any, generator: Generator
 ) -> None:
-    q = LAWS[law].make(start(law))
+    q = DISTRIBUTIONS[distribution].make(start(distribution))
     states = q.enumerate_support()
     z = estimator.sample(q, (100_000,), generator=generator)
     counts = (z.flatten(1).unsqueeze(1) == states.flatten(1)).all(-1).sum(0)
     assert int(counts.sum()) == 100_000
-    assert bool(cells_fit(counts, q.log_prob(states).exp())) == (law != "KSubset")
+    assert bool(cells_fit(counts, q.log_prob(states).exp())) == (distribution != "KSubset")
 
 
 def distance(z: Tensor, mean: Tensor) -> float:
@@ -260,16 +271,20 @@ def test_for_many_items_logistic_noise_nearly_gives_ksubset(generator: Generator
     assert far["sum-of-gamma"] > 0.2
 
 
-@pytest.mark.parametrize("law", [law for name, law in SERVED if name == "IMLE(sum-of-gamma)"])
-def test_sum_of_gamma_noise_keeps_nearer_to_the_mode(law: str, generator: Generator) -> None:
-    q = LAWS[law].make(start(law))
+@pytest.mark.parametrize(
+    "distribution", [distribution for name, distribution in WORKING if name == "IMLE(sum-of-gamma)"]
+)
+def test_sum_of_gamma_noise_keeps_nearer_to_the_mode(
+    distribution: str, generator: Generator
+) -> None:
+    q = DISTRIBUTIONS[distribution].make(start(distribution))
     agree = [
         (hg.IMLE(noise=noise).sample(q, (5000,), generator=generator) == q.mode)
         .flatten(1)
         .all(-1)
         .double()
         .mean()
-        for noise in ("sum-of-gamma", "law")
+        for noise in ("sum-of-gamma", "distribution")
     ]
     assert agree[0] > agree[1] + 0.02
 

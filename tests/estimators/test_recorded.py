@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from estimators.cases import ESTIMATORS, Probe, a_law_for
+from estimators.cases import ESTIMATORS, Probe, a_case_for
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx.experimental.proxy_tensor import make_fx
@@ -13,7 +13,7 @@ import hotgrad as hg
 
 
 def drawn(logits: Tensor) -> tuple[Tensor, ...]:
-    """By every function and law that draws, `(rows, 5)` for logits of that shape."""
+    """By every function and distribution that draws, `(rows, 5)` for logits of that shape."""
     return (
         hg.gumbel_softmax(logits),
         hg.gumbel_softmax(logits, hard=True),
@@ -74,7 +74,7 @@ def test_tensors_without_values_have_shapes() -> None:
 
 @pytest.mark.parametrize("name", ESTIMATORS)
 def test_gradients_of_fake_tensors(name: str) -> None:
-    case = a_law_for(name)
+    case = a_case_for(name)
     logits = case.logits((4,))
     q = case.make(logits)
     estimator, f = ESTIMATORS[name](q), Probe(q, torch.float64)
@@ -127,13 +127,15 @@ def test_vmap_draws_one_noise_for_all_or_one_for_each(randomness: str, distinct:
     for function in functions:
         samples = torch.func.vmap(function, randomness=randomness)(torch.zeros(8, 5))
         assert samples.shape == (8, 5)
-        assert len(samples.unique(dim=0)) == distinct
+        # up to rounding, which depends on where a number lies in a vector register
+        apart = (samples[:, None] - samples).abs().amax(-1) > 1e-5
+        assert int(apart.any(0).sum()) == (0 if distinct == 1 else distinct)
 
 
 @pytest.mark.usefixtures("forked_rng")
 @pytest.mark.parametrize("name", sorted(set(ESTIMATORS) - {"ScoreFunction(MovingAverage)"}))
 def test_vmap_with_one_noise_for_all(name: str) -> None:
-    case = a_law_for(name)
+    case = a_case_for(name)
     logits = case.logits()
     q = case.make(logits)
     estimator, f = ESTIMATORS[name](q), Probe(q, torch.float64)

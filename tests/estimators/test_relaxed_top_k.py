@@ -29,7 +29,7 @@ def by_the_density(k: int, temperature: float) -> Callable[[int, Generator], Ten
     def replicate(n: int, generator: Generator) -> Tensor:
         logits = LOGITS.expand(n, 4).clone().requires_grad_()
         q = hg.PlackettLuceSubset(logits, k)
-        noise = q.perturb(generator=generator.clone_state()).detach() - LOGITS
+        noise = q.perturb(generator=generator.clone_state())["logits"].detach() - LOGITS
         v = ops.relaxed_top_k(LOGITS + noise, k, TEMPERATURE)
         slope = ops.perturbed_by_gumbel(LOGITS, noise).slope
         value = hg.expectation(bent, q, hg.RelaxedTopK(temperature), generator=generator)
@@ -55,9 +55,9 @@ def test_one_of_n_is_gumbel_softmax(generator: Generator) -> None:
         (hg.OneHotCategorical, hg.GumbelSoftmax(TEMPERATURE)),
     ):
         logits = LOGITS.expand(50, 4).clone().requires_grad_()
-        law = q(logits, 1) if q is hg.PlackettLuceSubset else q(logits=logits)
+        distribution = q(logits, 1) if q is hg.PlackettLuceSubset else q(logits=logits)
         value = hg.expectation(
-            bent, law, estimator, num_samples=3, generator=generator.clone_state()
+            bent, distribution, estimator, num_samples=3, generator=generator.clone_state()
         )
         results.append((value, torch.autograd.grad(value.sum(), logits)[0]))
     torch.testing.assert_close(*results)

@@ -1,4 +1,4 @@
-"""Estimators under torch.compile and torch.func: the same numbers, or the same law."""
+"""Estimators under torch.compile and torch.func: the same numbers, or the same distribution."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,13 +6,14 @@ from typing import Any
 import pytest
 import torch
 from estimators.cases import (
+    DISTRIBUTIONS,
     ESTIMATORS,
     EVERY,
     JOINED,
-    LAWS,
-    SERVED,
+    WORKING,
     Probe,
     moving_average_with_a_past,
+    thinned,
 )
 from estimators.targets import (
     LOGIT,
@@ -52,7 +53,7 @@ SUBSETS: list[tuple[type, list[hg.Estimator]]] = [
 
 
 def categorical_losses(logits: Tensor) -> Tensor:
-    """With each pathwise estimator, and the law made inside."""
+    """With each pathwise estimator, and the distribution made inside."""
     q = hg.OneHotCategorical(logits=logits).to_event(1)
     return torch.stack(
         [hg.expectation(pair, q, estimator, num_samples=4).mean() for estimator in PATHWISE]
@@ -69,8 +70,10 @@ def bit_losses(logits: Tensor) -> Tensor:
 def subset_losses(logits: Tensor) -> Tensor:
     return torch.stack(
         [
-            hg.expectation(pair, law(logits, 2).to_event(1), estimator, num_samples=4).mean()
-            for law, estimators in SUBSETS
+            hg.expectation(
+                pair, distribution(logits, 2).to_event(1), estimator, num_samples=4
+            ).mean()
+            for distribution, estimators in SUBSETS
             for estimator in estimators
         ]
     )
@@ -102,7 +105,7 @@ def test_compiled_whole_the_pathwise_give_the_same_numbers(
 
 
 def evaluated_losses(logits: Tensor) -> Tensor:
-    """Of all others, made inside; one scores its law by a quadrature."""
+    """Of all others, made inside; one scores its distribution by a quadrature."""
     bits, subsets = hg.Bernoulli(logits=logits).to_event(2), hg.PlackettLuceSubset(logits, 2)
     pairs: list[tuple[hg.Estimator, Any]] = [
         (hg.Exact(), bits),
@@ -141,7 +144,7 @@ def assert_same_numbers(
     for rows in (5, 3):
         results = []
         for function in (losses, compiled):
-            logits = LAWS["OneHotCategorical.to_event(1)"].logits((rows,), torch.float32)
+            logits = DISTRIBUTIONS["OneHotCategorical.to_event(1)"].logits((rows,), torch.float32)
             # a compiler that settles for the first number raises
             torch._dynamo.mark_dynamic(logits, 0)
             torch.manual_seed(0)
@@ -158,16 +161,16 @@ def evaluating(q: Any) -> hg.Estimator:
 FUNCTIONAL = ESTIMATORS | {"ScoreFunction(MovingAverage)": evaluating}
 
 
-@pytest.mark.parametrize(("estimator", "law"), SERVED + JOINED)
-def test_func_grad_is_backward(estimator: str, law: str, generator: Generator) -> None:
-    logits = EVERY[law].logits((5,))
-    f = Probe(EVERY[law].make(logits), torch.float64)
+@pytest.mark.parametrize(("estimator", "distribution"), thinned(WORKING + JOINED))
+def test_func_grad_is_backward(estimator: str, distribution: str, generator: Generator) -> None:
+    logits = EVERY[distribution].logits((5,))
+    f = Probe(EVERY[distribution].make(logits), torch.float64)
 
     def loss(logits: Tensor, chosen: hg.Estimator, generator: Generator) -> Tensor:
-        q = EVERY[law].make(logits)
+        q = EVERY[distribution].make(logits)
         return hg.expectation(f.values, q, chosen, num_samples=4, generator=generator).sum()
 
-    chosen = FUNCTIONAL[estimator](EVERY[law].make(logits))
+    chosen = FUNCTIONAL[estimator](EVERY[distribution].make(logits))
     (backward,) = torch.autograd.grad(loss(logits, chosen, generator.clone_state()), logits)
     functional = torch.func.grad(loss)(logits.detach(), chosen, generator)
     torch.testing.assert_close(functional, backward, rtol=0, atol=1e-14)
@@ -241,16 +244,18 @@ def test_vmap_draws_differently_for_each_element(case: str, generator: Generator
 
 
 @pytest.mark.usefixtures("forked_rng")
-@pytest.mark.parametrize(("estimator", "law"), SERVED + JOINED)
-def test_vmap_over_every_law_gives_finite_values_in_shape(estimator: str, law: str) -> None:
-    logits = EVERY[law].logits((6,))
-    # a learned baseline is made for a law without a batch
-    chosen = FUNCTIONAL[estimator](EVERY[law].make(logits[0]))
+@pytest.mark.parametrize(("estimator", "distribution"), thinned(WORKING + JOINED))
+def test_vmap_over_every_distribution_gives_finite_values_in_shape(
+    estimator: str, distribution: str
+) -> None:
+    logits = EVERY[distribution].logits((6,))
+    # a learned baseline is made for a distribution without a batch
+    chosen = FUNCTIONAL[estimator](EVERY[distribution].make(logits[0]))
 
-    f = Probe(EVERY[law].make(logits), torch.float64)
+    f = Probe(EVERY[distribution].make(logits), torch.float64)
 
     def value(logits: Tensor) -> Tensor:
-        q = EVERY[law].make(logits)
+        q = EVERY[distribution].make(logits)
         return hg.expectation(f.values, q, chosen, num_samples=2)
 
     gradients, mapped = torch.func.vmap(torch.func.grad_and_value(value), randomness="different")(
@@ -262,13 +267,13 @@ def test_vmap_over_every_law_gives_finite_values_in_shape(estimator: str, law: s
     assert gradients.isfinite().all()
 
 
-@pytest.mark.parametrize("law", EVERY)
-def test_vmap_of_the_exact_sum_is_the_batch(law: str) -> None:
-    logits = EVERY[law].logits((6,))
+@pytest.mark.parametrize("distribution", EVERY)
+def test_vmap_of_the_exact_sum_is_the_batch(distribution: str) -> None:
+    logits = EVERY[distribution].logits((6,))
 
-    f = Probe(EVERY[law].make(logits), torch.float64)
+    f = Probe(EVERY[distribution].make(logits), torch.float64)
 
     def value(logits: Tensor) -> Tensor:
-        return hg.expectation(f.values, EVERY[law].make(logits), hg.Exact())
+        return hg.expectation(f.values, EVERY[distribution].make(logits), hg.Exact())
 
     torch.testing.assert_close(torch.func.vmap(value)(logits), value(logits), rtol=0, atol=1e-13)

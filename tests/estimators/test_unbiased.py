@@ -34,7 +34,7 @@ BOTH = torch.eye(2, dtype=torch.float64)
 
 
 class Nest:
-    """The two laws' parameters, f's own, and the double sum written out by hand."""
+    """The two distributions' parameters, f's own, and the double sum written out by hand."""
 
     def __init__(self) -> None:
         generator = torch.Generator().manual_seed(11)
@@ -105,9 +105,11 @@ def test_a_biased_layer_is_seen_wherever_it_stands(other: str) -> None:
 @pytest.mark.parametrize(
     "outer", [hg.StraightThrough(), hg.ReinMax()], ids=lambda outer: type(outer).__name__
 )
-def test_the_gradient_to_z_passes_through_the_law_below(outer: hg.Estimator, inner: str) -> None:
+def test_the_gradient_to_z_passes_through_the_distribution_below(
+    outer: hg.Estimator, inner: str
+) -> None:
     # a pathwise layer above differentiates the expectation below with respect to z, so the score
-    # of the law below must reach z: given z, it does so without bias
+    # of the distribution below must reach z: given z, it does so without bias
     nest = Nest()
     sampled = nest.gradients(nest.mean_of(Layer(outer, 1), LAYERS[inner]))
     summed = nest.gradients(nest.mean_of(Layer(outer, 1), LAYERS["Exact"]))
@@ -116,7 +118,7 @@ def test_the_gradient_to_z_passes_through_the_law_below(outer: hg.Estimator, inn
 
 # Real samples: sampler, log_prob and estimator together.
 
-LAWS: dict[str, tuple[Callable[[Tensor], Any], tuple[int, ...]]] = {
+DISTRIBUTIONS: dict[str, tuple[Callable[[Tensor], Any], tuple[int, ...]]] = {
     "Bernoulli.to_event(1)": (lambda a: hg.Bernoulli(logits=a).to_event(1), (3,)),
     "OneHotCategorical.to_event(1)": (lambda a: hg.OneHotCategorical(logits=a).to_event(1), (2, 3)),
     "KSubset": (lambda a: hg.KSubset(a, 2), (4,)),
@@ -130,9 +132,9 @@ def hinge(z: Tensor) -> Tensor:
     return ((flat * weight).sum(-1) - 0.2).abs() + flat[..., 0] * flat[..., -1]
 
 
-def gradients(law: str, estimator: hg.Estimator) -> Callable[[int, Generator], Tensor]:
+def gradients(distribution: str, estimator: hg.Estimator) -> Callable[[int, Generator], Tensor]:
     """`(n, generator)` to n independent gradient estimates, along the batch."""
-    make, shape = LAWS[law]
+    make, shape = DISTRIBUTIONS[distribution]
     start = torch.linspace(-0.8, 0.9, torch.Size(shape).numel(), dtype=torch.float64).view(shape)
 
     def replicate(n: int, generator: Generator) -> Tensor:
@@ -154,7 +156,7 @@ class Constant(torch.nn.Module):
         return self.level.expand(len(mean))
 
 
-@pytest.mark.parametrize("law", LAWS)
+@pytest.mark.parametrize("distribution", DISTRIBUTIONS)
 @pytest.mark.parametrize(
     "baseline",
     [
@@ -166,28 +168,30 @@ class Constant(torch.nn.Module):
     ids=["NoBaseline", "LeaveOneOut", "MovingAverage", "Learned"],
 )
 def test_score_function_is_unbiased_with_real_samples(
-    law: str, baseline: Callable[[], Any], generator: Generator
+    distribution: str, baseline: Callable[[], Any], generator: Generator
 ) -> None:
-    exact = gradients(law, hg.Exact())(1, generator)[0]
-    verdict = unbiased(gradients(law, hg.ScoreFunction(baseline())), exact, generator=generator)
+    exact = gradients(distribution, hg.Exact())(1, generator)[0]
+    verdict = unbiased(
+        gradients(distribution, hg.ScoreFunction(baseline())), exact, generator=generator
+    )
     assert verdict, verdict.figures
 
 
 @pytest.mark.parametrize(
-    ("law", "mutant"),
+    ("distribution", "mutant"),
     [
-        pytest.param(law, mutant, id=f"{name}-{law}")
+        pytest.param(distribution, mutant, id=f"{name}-{distribution}")
         for name, mutant in {
             "own mean": hg.ScoreFunction(OwnMean()),
             "straight-through": hg.StraightThrough(),
             "relaxed": hg.GumbelSoftmax(1.0),
         }.items()
-        for law in LAWS
-        if (law, name) != ("KSubset", "relaxed")  # which nothing relaxes
+        for distribution in DISTRIBUTIONS
+        if (distribution, name) != ("KSubset", "relaxed")  # which nothing relaxes
     ],
 )
 def test_a_biased_estimator_is_seen_with_real_samples(
-    law: str, mutant: hg.Estimator, generator: Generator
+    distribution: str, mutant: hg.Estimator, generator: Generator
 ) -> None:
-    exact = gradients(law, hg.Exact())(1, generator)[0]
-    assert not unbiased(gradients(law, mutant), exact, generator=generator)
+    exact = gradients(distribution, hg.Exact())(1, generator)[0]
+    assert not unbiased(gradients(distribution, mutant), exact, generator=generator)

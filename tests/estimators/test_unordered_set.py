@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from estimators.cases import BATCHES, DTYPES, EVERY, LAWS, Probe, in_one
+from estimators.cases import BATCHES, DISTRIBUTIONS, DTYPES, EVERY, Probe, in_one
 from estimators.replicates import exact_gradient, gradients, nested
 from estimators.toys import FINITE, Toy, jagged
 from stats import cells_fit, log_ratio_below, unbiased
@@ -16,11 +16,11 @@ from torch import Generator, Tensor
 
 import hotgrad as hg
 from hotgrad import ops
-from hotgrad.distributions import as_law
+from hotgrad.distributions import as_distribution
 from hotgrad.estimators.unordered_set import DistinctStates
 from hotgrad.ops import without_replacement
 
-every_law = pytest.mark.parametrize("law", EVERY)
+every_distribution = pytest.mark.parametrize("distribution", EVERY)
 every_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=lambda dtype: str(dtype)[6:])
 
 
@@ -85,19 +85,25 @@ class AllSets(hg.UnorderedSet):
         """Probability x surrogate, added over all sets."""
         _, chances = self.sets(count)
         q = self.toy.q(self.toy.states[:1].expand(1, *self.toy.states.shape))
-        q = q.with_logits(self.toy.logits.expand(len(chances), *self.toy.logits.shape))
+        logits = self.toy.logits.expand(len(chances), *self.toy.logits.shape)
+        q = q.with_params({"logits": logits})
         return (chances * hg.expectation(f, q, self, num_samples=count)).sum()
 
 
 @pytest.fixture
-def toy(law: str) -> Toy:
-    return Toy(law)
+def toy(distribution: str) -> Toy:
+    return Toy(distribution)
 
 
-SUMS = [(law, count) for law in FINITE for count in (2, 3, 4) if count <= len(Toy(law).states)]
+SUMS = [
+    (distribution, count)
+    for distribution in FINITE
+    for count in (2, 3, 4)
+    if count <= len(Toy(distribution).states)
+]
 
 
-@pytest.mark.parametrize(("law", "count"), SUMS)
+@pytest.mark.parametrize(("distribution", "count"), SUMS)
 def test_mean_over_all_sets_is_exact(toy: Toy, count: int) -> None:
     scale = torch.tensor(1.3, dtype=torch.float64, requires_grad=True)
     table = jagged(toy)
@@ -112,7 +118,10 @@ def test_mean_over_all_sets_is_exact(toy: Toy, count: int) -> None:
 
 
 @pytest.mark.parametrize("mutant", CLOCKS)
-@pytest.mark.parametrize(("law", "count"), [(law, 2) for law in FINITE if law != "Bernoulli"])
+@pytest.mark.parametrize(
+    ("distribution", "count"),
+    [(distribution, 2) for distribution in FINITE if distribution != "Bernoulli"],
+)
 def test_mutants_are_seen_over_all_sets(
     toy: Toy, count: int, mutant: type, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -122,11 +131,11 @@ def test_mutants_are_seen_over_all_sets(
     assert float((wrong - toy.gradient(toy.exact(f))).abs().max()) > 0.003
 
 
-# Real samples. Of laws with two states both are drawn, and nothing varies.
+# Real samples. Of distributions with two states both are drawn, and nothing varies.
 
 
 @pytest.mark.parametrize(
-    "law",
+    "distribution",
     [
         "Bernoulli.to_event(1)",
         "OneHotCategorical",
@@ -138,34 +147,38 @@ def test_mutants_are_seen_over_all_sets(
         "PlackettLuceSubset of 3",
     ],
 )
-def test_unbiased_with_real_samples(law: str, generator: Generator) -> None:
-    verdict = unbiased(gradients(law, hg.UnorderedSet()), exact_gradient(law), generator=generator)
+def test_unbiased_with_real_samples(distribution: str, generator: Generator) -> None:
+    verdict = unbiased(
+        gradients(distribution, hg.UnorderedSet()),
+        exact_gradient(distribution),
+        generator=generator,
+    )
     assert verdict, verdict.figures
 
 
 @pytest.mark.parametrize("mutant", [OwnMean, NoRatio])
-@pytest.mark.parametrize("law", ["Bernoulli.to_event(1)", "KSubset, masked"])
+@pytest.mark.parametrize("distribution", ["Bernoulli.to_event(1)", "KSubset, masked"])
 def test_wrong_weights_are_seen_with_real_samples(
-    law: str, mutant: type, generator: Generator, monkeypatch: pytest.MonkeyPatch
+    distribution: str, mutant: type, generator: Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ops, "SetClock", mutant)
-    replicate = gradients(law, hg.UnorderedSet())
-    assert not unbiased(replicate, exact_gradient(law), generator=generator)
+    replicate = gradients(distribution, hg.UnorderedSet())
+    assert not unbiased(replicate, exact_gradient(distribution), generator=generator)
 
 
 def test_dropped_conditioning_in_the_beam_is_seen_with_real_samples(
     generator: Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    law = "OneHotCategorical.to_event(1)"
+    distribution = "OneHotCategorical.to_event(1)"
     monkeypatch.setattr(without_replacement, "log_lateness", independent_times)
-    replicate = gradients(law, hg.UnorderedSet())
-    assert not unbiased(replicate, exact_gradient(law), generator=generator)
+    replicate = gradients(distribution, hg.UnorderedSet())
+    assert not unbiased(replicate, exact_gradient(distribution), generator=generator)
 
 
 def test_inside_another_expectation(generator: Generator, monkeypatch: pytest.MonkeyPatch) -> None:
-    law = "Bernoulli.to_event(1)"
-    exact = nested(law, hg.Exact(), hg.Exact())(1, generator)[0]
-    replicate = nested(law, hg.UnorderedSet(), hg.UnorderedSet(), (3, 2))
+    distribution = "Bernoulli.to_event(1)"
+    exact = nested(distribution, hg.Exact(), hg.Exact())(1, generator)[0]
+    replicate = nested(distribution, hg.UnorderedSet(), hg.UnorderedSet(), (3, 2))
     verdict = unbiased(replicate, exact, generator=generator)
     assert verdict, verdict.figures
     monkeypatch.setattr(ops, "SetClock", OwnMean)
@@ -184,10 +197,10 @@ SEVERAL: dict[str, Callable[[Tensor], Any]] = {
 }
 
 
-def sets_of_two(law: str, n: int, generator: Generator) -> tuple[Tensor, Tensor]:
+def sets_of_two(distribution: str, n: int, generator: Generator) -> tuple[Tensor, Tensor]:
     """How often each set of two of the eight states came, and its probability."""
     logits = torch.tensor([0.8, -1.2, 0.3, 0.0, -0.5], dtype=torch.float64)
-    q, one = (as_law(SEVERAL[law](a)) for a in (logits.expand(n, 5), logits))
+    q, one = (as_distribution(SEVERAL[distribution](a)) for a in (logits.expand(n, 5), logits))
     drawn = hg.UnorderedSet().draw(q, 2, generator=generator)
     states = one.enumerate_support()
     code = (drawn.z.unsqueeze(-2) == states).all(-1).int().argmax(-1)
@@ -200,24 +213,24 @@ def sets_of_two(law: str, n: int, generator: Generator) -> tuple[Tensor, Tensor]
     return counts, probs
 
 
-@pytest.mark.parametrize("law", SEVERAL)
-def test_sets_of_several_parts_follow_the_joint_law(
-    law: str, generator: Generator, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("distribution", SEVERAL)
+def test_sets_of_several_parts_follow_the_joint_distribution(
+    distribution: str, generator: Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    verdict = cells_fit(*sets_of_two(law, 200_000, generator))
+    verdict = cells_fit(*sets_of_two(distribution, 200_000, generator))
     assert verdict, verdict.figures
     monkeypatch.setattr(without_replacement, "log_lateness", independent_times)
-    assert not cells_fit(*sets_of_two(law, 200_000, generator))
+    assert not cells_fit(*sets_of_two(distribution, 200_000, generator))
 
 
 @every_dtype
 @pytest.mark.parametrize("batch", BATCHES, ids=str)
-@every_law
+@every_distribution
 def test_drawn_states_are_distinct_possible_and_what_f_is_asked(
-    law: str, batch: tuple[int, ...], dtype: torch.dtype, generator: Generator
+    distribution: str, batch: tuple[int, ...], dtype: torch.dtype, generator: Generator
 ) -> None:
-    logits = EVERY[law].logits(batch, dtype)
-    q = as_law(EVERY[law].make(logits))
+    logits = EVERY[distribution].logits(batch, dtype)
+    q = as_distribution(EVERY[distribution].make(logits))
     count = hg.UnorderedSet().evaluations(q, 4)
     assert count == min(4, len(q.enumerate_support()))
     drawn = hg.UnorderedSet().draw(q, 4, generator=generator.clone_state())
@@ -243,8 +256,8 @@ def test_drawn_states_are_distinct_possible_and_what_f_is_asked(
 
 
 def test_value_is_a_weighted_mean_through_which_f_learns(generator: Generator) -> None:
-    q = LAWS["OneHotCategorical.to_event(1)"].make(
-        LAWS["OneHotCategorical.to_event(1)"].logits((5,))
+    q = DISTRIBUTIONS["OneHotCategorical.to_event(1)"].make(
+        DISTRIBUTIONS["OneHotCategorical.to_event(1)"].logits((5,))
     )
     f = Probe(q, torch.float64)
     value = hg.expectation(f, q, hg.UnorderedSet(), num_samples=4, generator=generator)
@@ -257,12 +270,14 @@ def test_value_is_a_weighted_mean_through_which_f_learns(generator: Generator) -
     torch.testing.assert_close(slope, expected)
 
 
-@every_law
-def test_with_as_many_samples_as_states_it_is_exact(law: str, generator: Generator) -> None:
+@every_distribution
+def test_with_as_many_samples_as_states_it_is_exact(
+    distribution: str, generator: Generator
+) -> None:
     results = []
     for estimator in (hg.UnorderedSet(), hg.Exact()):
-        logits = EVERY[law].logits((20,))
-        q = EVERY[law].make(logits)
+        logits = EVERY[distribution].logits((20,))
+        q = EVERY[distribution].make(logits)
         f = Probe(q, torch.float64)
         value = hg.expectation(f, q, estimator, num_samples=200, generator=generator)
         assert len(f.asked[0]) == len(in_one(q.enumerate_support(), q))
@@ -335,13 +350,18 @@ def test_rare_states_count_what_they_are_worth(dtype: torch.dtype, generator: Ge
 
 
 @pytest.mark.parametrize("count", [2, 4])
-@pytest.mark.parametrize("law", ["OneHotCategorical.to_event(1)", "Bernoulli.to_event(1)"])
-def test_less_noisy_than_the_score_function(law: str, count: int, generator: Generator) -> None:
-    ours = gradients(law, hg.UnorderedSet(), count)(10_000, generator)
-    theirs = gradients(law, hg.ScoreFunction(), count)(10_000, generator)
+@pytest.mark.parametrize("distribution", ["OneHotCategorical.to_event(1)", "Bernoulli.to_event(1)"])
+def test_less_noisy_than_the_score_function(
+    distribution: str, count: int, generator: Generator
+) -> None:
+    ours = gradients(distribution, hg.UnorderedSet(), count)(10_000, generator)
+    theirs = gradients(distribution, hg.ScoreFunction(), count)(10_000, generator)
     assert log_ratio_below(ours, theirs) < 0
     assert log_ratio_below(theirs, ours) > 0
-    assert log_ratio_below(ours, gradients(law, hg.UnorderedSet(), count)(10_000, generator)) > 0
+    assert (
+        log_ratio_below(ours, gradients(distribution, hg.UnorderedSet(), count)(10_000, generator))
+        > 0
+    )
 
 
 # Bad input.

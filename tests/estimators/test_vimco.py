@@ -16,12 +16,12 @@ from hotgrad.estimators.vimco import learning_signal
 
 
 @pytest.fixture
-def toy(law: str) -> toys.Toy:
-    return toys.Toy(law)
+def toy(distribution: str) -> toys.Toy:
+    return toys.Toy(distribution)
 
 
 class Bound:
-    """L_K on a toy law: its mean over all tuples of samples, by hand and by an estimator.
+    """L_K on a toy distribution: its mean over all tuples of samples, by hand and by an estimator.
 
     The weight is exp(scale x a table of the states) / q(z), the scale a parameter of the model.
     """
@@ -49,7 +49,7 @@ class Bound:
         return torch.autograd.grad(value, (self.toy.logits, self.scale))
 
 
-@pytest.mark.parametrize("law", toys.FINITE)
+@pytest.mark.parametrize("distribution", toys.FINITE)
 @pytest.mark.parametrize("count", [2, 3])
 def test_its_mean_is_the_bound_and_the_bounds_gradient(toy: toys.Toy, count: int) -> None:
     bound = Bound(toy, count)
@@ -78,7 +78,7 @@ def wrong_sign(log_weights: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize("mutant", [own_sample_in_the_mean, own_sample_kept, wrong_sign])
-@pytest.mark.parametrize("law", toys.FINITE)
+@pytest.mark.parametrize("distribution", toys.FINITE)
 @pytest.mark.parametrize("count", [2, 3])
 def test_a_signal_with_the_sample_in_it_is_seen(
     toy: toys.Toy, count: int, mutant: Any, monkeypatch: pytest.MonkeyPatch

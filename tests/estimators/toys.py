@@ -1,4 +1,4 @@
-"""Laws with few states, given their samples beforehand: every tuple of samples side by side.
+"""Distributions of few states, their samples given: every tuple of samples side by side.
 
 So an estimate's mean is a finite sum, and nothing is left to chance.
 """
@@ -13,7 +13,7 @@ from torch import Tensor
 
 import hotgrad as hg
 
-# law, logits' shape, event dimensions; each has few enough states to list
+# distribution, logits' shape, event dimensions; each has few enough states to list
 FINITE = {
     "Bernoulli": (hg.Bernoulli, (), 0),
     "Bernoulli.to_event(1)": (hg.Bernoulli, (2,), 1),
@@ -38,10 +38,10 @@ def chance_of_pairs(logits: Tensor) -> Tensor:
 
 
 class Toy:
-    """A law small enough for every tuple of samples, with its states and probabilities by hand."""
+    """Small enough for every tuple of samples, with its states and probabilities by hand."""
 
     def __init__(self, name: str) -> None:
-        self.law, shape, self.event_dims = FINITE[name]
+        self.distribution, shape, self.event_dims = FINITE[name]
         generator = torch.Generator().manual_seed(5)
         self.logits = torch.randn(shape, generator=generator, dtype=torch.float64)
         self.logits.requires_grad_()
@@ -56,28 +56,28 @@ class Toy:
 
     def probs(self) -> Tensor:
         """Of each state, from nothing but a softmax or a sigmoid."""
-        if self.law is hg.KSubset:
+        if self.distribution is hg.KSubset:
             return (self.states @ self.logits).softmax(-1)
-        if self.law is hg.PlackettLuceSubset:
+        if self.distribution is hg.PlackettLuceSubset:
             return chance_of_pairs(self.logits)
         chances = {
             hg.Bernoulli: lambda a: torch.stack([(-a).sigmoid(), a.sigmoid()], -1),
             hg.OneHotCategorical: lambda a: a.softmax(-1),
-        }[self.law](self.logits)
+        }[self.distribution](self.logits)
         outcome = {
             hg.Bernoulli: lambda z: torch.stack([1 - z, z], -1),
             hg.OneHotCategorical: lambda z: z,
-        }[self.law](self.states)
+        }[self.distribution](self.states)
         return (outcome * chances).sum(-1).reshape(len(self.states), -1).prod(-1)
 
     def flat(self, z: Tensor) -> Tensor:
         return z.reshape((*z.shape[: z.ndim - self.event_dims], -1)).to(torch.float64)
 
     def q(self, samples: Tensor) -> Any:
-        """The law with `samples` `(S, N, *event)` in place of its own."""
+        """The distribution with `samples` `(S, N, *event)` in place of its own."""
         logits = self.logits.expand(samples.shape[1:2] + self.logits.shape)
-        q = with_samples(self.law, logits, samples, **OPTIONS.get(self.law, {}))
-        return q.to_event(self.event_dims - (self.law is not hg.Bernoulli))
+        q = with_samples(self.distribution, logits, samples, **OPTIONS.get(self.distribution, {}))
+        return q.to_event(self.event_dims - (self.distribution is not hg.Bernoulli))
 
     def mean_of(self, estimator: hg.Estimator, f: Callable[[Tensor], Tensor], count: int) -> Tensor:
         """Probability x surrogate, added over all tuples of `count` samples."""

@@ -5,7 +5,7 @@ import math
 
 import pytest
 import torch
-from stats import gumbel_cdf, law_fits, logistic_cdf
+from stats import distribution_fits, gumbel_cdf, logistic_cdf
 from torch import Generator, Tensor
 from torch.autograd import gradcheck, gradgradcheck
 
@@ -64,18 +64,19 @@ def test_over_all_outcomes_it_is_gumbel_noise(generator: Generator) -> None:
     outcome = draw_outcomes(n, generator)
     noise = ops.gumbel_given_outcome(LOGITS, outcome, fresh(n, generator))
     cells = len(LOGITS)
-    assert all(law_fits(noise[:, k], gumbel_cdf, alpha=1e-6 / cells) for k in range(cells))
+    assert all(distribution_fits(noise[:, k], gumbel_cdf, alpha=1e-6 / cells) for k in range(cells))
     # two independent Gumbel variables differ by a logistic one
     pairs = list(itertools.combinations(range(cells), 2))
     assert all(
-        law_fits(noise[:, i] - noise[:, j], logistic_cdf, alpha=1e-6 / len(pairs)) for i, j in pairs
+        distribution_fits(noise[:, i] - noise[:, j], logistic_cdf, alpha=1e-6 / len(pairs))
+        for i, j in pairs
     )
 
     mutant = dropped_rate(LOGITS, outcome, fresh(n, generator))
-    assert not law_fits(mutant[:, 1], gumbel_cdf)
+    assert not distribution_fits(mutant[:, 1], gumbel_cdf)
     uniform = one_hot(torch.tensor(POSSIBLE).repeat(n // 4))
     mutant = ops.gumbel_given_outcome(LOGITS, uniform, fresh(n, generator))
-    assert not law_fits(mutant[:, 4], gumbel_cdf)
+    assert not distribution_fits(mutant[:, 4], gumbel_cdf)
 
 
 def test_the_winning_score_says_nothing_of_the_winner(generator: Generator) -> None:
@@ -84,13 +85,15 @@ def test_the_winning_score_says_nothing_of_the_winner(generator: Generator) -> N
         outcome = one_hot(torch.tensor(winner))
         noise = ops.gumbel_given_outcome(LOGITS, outcome, fresh(100_000, generator))
         top = (LOGITS + noise).amax(-1)
-        assert law_fits(top - LOGITS.logsumexp(0), gumbel_cdf)
-        assert not law_fits(top - LOGITS.amax(), gumbel_cdf)  # mutant: another centre
+        assert distribution_fits(top - LOGITS.logsumexp(0), gumbel_cdf)
+        assert not distribution_fits(top - LOGITS.amax(), gumbel_cdf)  # mutant: another centre
 
 
 @pytest.mark.parametrize("outcome", [0.0, 1.0])
 @pytest.mark.parametrize("logit", [-3.0, 0.0, 0.7, 5.0])
-def test_bits_have_the_truncated_law(logit: float, outcome: float, generator: Generator) -> None:
+def test_bits_have_the_truncated_distribution(
+    logit: float, outcome: float, generator: Generator
+) -> None:
     logits = torch.tensor(logit, dtype=torch.float64)
     plain = ops.draw_logistic((100_000,), dtype=torch.float64, generator=generator)
     noise = ops.logistic_given_outcome(logits, torch.tensor(outcome), plain)
@@ -100,10 +103,10 @@ def test_bits_have_the_truncated_law(logit: float, outcome: float, generator: Ge
         lower, upper = ((0.0, below), (below, 1.0))[int(outcome)]
         return ((x.sigmoid() - lower) / (upper - lower)).clamp(0, 1)
 
-    assert law_fits(noise, truncated)
+    assert distribution_fits(noise, truncated)
     # mutant: the other outcome's noise
     other = ops.logistic_given_outcome(logits, torch.tensor(1 - outcome), plain)
-    assert not law_fits(other, truncated)
+    assert not distribution_fits(other, truncated)
 
 
 def test_over_both_outcomes_it_is_logistic_noise(generator: Generator) -> None:
@@ -114,9 +117,9 @@ def test_over_both_outcomes_it_is_logistic_noise(generator: Generator) -> None:
 
     outcome = ops.threshold(logits + draw(), torch.float64)
     noise = ops.logistic_given_outcome(logits, outcome, draw())
-    assert all(law_fits(noise[:, k], logistic_cdf, alpha=2.5e-7) for k in range(4))
+    assert all(distribution_fits(noise[:, k], logistic_cdf, alpha=2.5e-7) for k in range(4))
     mutant = ops.logistic_given_outcome(-logits, outcome, draw())  # mutant: the sign of the logits
-    assert not law_fits(mutant[:, 3], logistic_cdf)
+    assert not distribution_fits(mutant[:, 3], logistic_cdf)
 
 
 def test_bits_always_come_out_as_given(generator: Generator) -> None:

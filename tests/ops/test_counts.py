@@ -56,18 +56,18 @@ def test_products_are_differentiable_for_ever(generator: Generator) -> None:
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 7, 12, 33])
-def test_the_log_normaliser_is_the_counts_log_probability(n: int, generator: Generator) -> None:
+def test_the_log_normalizer_is_the_counts_log_probability(n: int, generator: Generator) -> None:
     scores = torch.randn(3, n, dtype=torch.float64, generator=generator)
-    law = torch.ones(1, 3, dtype=torch.float64)
+    counts = torch.ones(1, 3, dtype=torch.float64)
     for p in scores.sigmoid().unbind(1):
-        law = multiplied(law, torch.stack([1 - p, p]), n)
+        counts = multiplied(counts, torch.stack([1 - p, p]), n)
     for k in range(n + 1):
         shift, levels = prepare(scores, k)
         # the same bits with another constant: e^(k shift) prod (1 + e^s) / (1 + e^(s + shift))
         tilted = (scores + shift).sigmoid()
         log_ratio = k * shift.squeeze(1) + ((1 - tilted) / (1 - scores.sigmoid())).log().sum(1)
         log_prob, *_ = hg.ops.k_of_n.log_prob_and_marginals(scores + shift, k, levels)
-        torch.testing.assert_close(log_prob, law[k].log() + log_ratio)
+        torch.testing.assert_close(log_prob, counts[k].log() + log_ratio)
 
 
 def log_space(logits: Tensor, k: int) -> Tensor:
@@ -122,10 +122,10 @@ def test_a_tilt_of_a_few_deviations_is_not_enough() -> None:
     p = (scores - 0.85).sigmoid()
     excess, variance = p.sum() - 3, (p * (1 - p)).sum()
     assert excess.square() < 40 * variance
-    law = hg.KSubset(scores, 3)
+    q = hg.KSubset(scores, 3)
     assert log_space(scores - 0.85, 3)[3] - 5 * 199.15 < -190
-    torch.testing.assert_close(law.mean, torch.tensor([0.6] * 5 + [0.0] * 5))
-    torch.testing.assert_close(law.entropy(), torch.tensor(10.0).log())
+    torch.testing.assert_close(q.mean, torch.tensor([0.6] * 5 + [0.0] * 5))
+    torch.testing.assert_close(q.entropy(), torch.tensor(10.0).log())
 
 
 def spread(n: int, scale: float, kind: str, generator: Generator) -> Tensor:
@@ -199,12 +199,13 @@ def sizes_of_a_step(n: int, k: int) -> list[int]:
 
 
 def test_no_table_of_n_times_k_is_made() -> None:
-    n, k = 4096, 200
-    assert max(sizes_of_a_step(n, k)) <= 4 * n  # a plain dynamic programme's table has 200 n
-    assert max(sizes_of_a_step(n, k)) == max(sizes_of_a_step(n, 20))
+    n = 2048
+    many, few = (max(sizes_of_a_step(n, k)) for k in (100, 20))
+    assert many <= 4 * n  # a plain dynamic programme's table has 100 n
+    assert many == few
 
 
 def test_the_fewer_of_ones_and_zeros_are_counted() -> None:
-    few, many, half = (sum(sizes_of_a_step(2000, k)) for k in (10, 1990, 1000))
+    few, many, half = (sum(sizes_of_a_step(1000, k)) for k in (5, 995, 500))
     assert many < 1.02 * few
     assert half > 1.3 * few  # what counting the more would cost

@@ -1,11 +1,11 @@
-"""Relaxed m-hot vectors: the law of the loop that draws a repeated column anew."""
+"""Relaxed m-hot vectors: the distribution of the loop that draws a repeated column anew."""
 
 import math
 from typing import Any
 
 import pytest
 import torch
-from distributions.subsets import counts_of, race_law
+from distributions.subsets import counts_of, race_log_probs
 from stats import cells_agree, cells_fit, samples_agree
 from torch import Generator, Tensor
 
@@ -70,7 +70,7 @@ def with_other_winners(n: int, m: int, generator: Generator) -> Tensor:
 
 
 def agrees_with_the_loop(first: Tensor, second: Tensor) -> bool:
-    """Each entry's law, that of each pair's difference, and the joint law of thirds."""
+    """Distributions of each entry, of each pair's difference, and of thirds together."""
     pairs = [(i, j) for i in range(4) for j in range(i)]
     level = 1e-6 / (5 + len(pairs))
     edges = second.quantile(torch.tensor([1 / 3, 2 / 3]).double(), 0)
@@ -90,8 +90,8 @@ def agrees_with_the_loop(first: Tensor, second: Tensor) -> bool:
 
 
 @pytest.mark.parametrize("m", [1, 2, 3])
-def test_has_the_law_of_the_loop(m: int, generator: Generator) -> None:
-    n = 100_000
+def test_has_the_distribution_of_the_loop(m: int, generator: Generator) -> None:
+    n = 50_000
     loop = literal_loop(n, m, generator)
     assert agrees_with_the_loop(without_loop(n, m, generator), loop)
     if m > 1:
@@ -106,9 +106,9 @@ def test_hard_vectors_are_drawn_without_replacement(
     """However much of the mass one class has: a loop would need millions of tries a column."""
     logits = torch.tensor(probs).log()
     hard = hg.m_hot(logits.expand(200_000, 4), 2, hard=True, generator=generator)
-    assert cells_fit(counts_of(hard, 2), race_law(logits, 2).exp())
-    # mutant: the temperature sharpens the law itself
-    assert not cells_fit(counts_of(hard, 2), race_law(logits / 0.9, 2).exp())
+    assert cells_fit(counts_of(hard, 2), race_log_probs(logits, 2).exp())
+    # mutant: the temperature sharpens the distribution itself
+    assert not cells_fit(counts_of(hard, 2), race_log_probs(logits / 0.9, 2).exp())
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

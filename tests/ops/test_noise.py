@@ -1,17 +1,17 @@
-"""The noise: its law, its tails, where its words come from, and that nothing else draws."""
+"""The noise: its distribution, its tails, and where its words come from."""
 
 import math
 from collections.abc import Callable
 
 import pytest
 import torch
-from stats import cells_fit, event_fits, gumbel_cdf, law_fits, logistic_cdf
+from stats import cells_fit, distribution_fits, event_fits, gumbel_cdf, logistic_cdf
 from torch import Tensor
 
 from hotgrad import ops
 from hotgrad.ops import noise as noise_module
 
-LAWS = [
+KINDS = [
     pytest.param(ops.draw_gumbel, gumbel_cdf, id="gumbel"),
     pytest.param(ops.draw_logistic, logistic_cdf, id="logistic"),
 ]
@@ -45,8 +45,8 @@ def patch_bits(
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
-@pytest.mark.parametrize(("draw", "cdf"), LAWS)
-def test_law(
+@pytest.mark.parametrize(("draw", "cdf"), KINDS)
+def test_distribution(
     draw: Callable[..., Tensor],
     cdf: Callable[[Tensor], Tensor],
     dtype: torch.dtype,
@@ -54,8 +54,8 @@ def test_law(
 ) -> None:
     noise = draw((1000, 1000), dtype=dtype, generator=generator)
     assert noise.dtype == dtype
-    assert law_fits(noise, cdf)
-    assert not law_fits(1.02 * noise, cdf)  # mutant: a scale of 1.02
+    assert distribution_fits(noise, cdf)
+    assert not distribution_fits(1.02 * noise, cdf)  # mutant: a scale of 1.02
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
@@ -66,18 +66,20 @@ def test_half_precision_gets_single_precision_noise(
     assert draw((3,), dtype=dtype).dtype == torch.float32
 
 
-def test_lower_tail_of_the_exponential(generator: torch.Generator) -> None:
-    n, chunks, below = 2**23, 32, 5.5e-8
-    hits = sum(
-        int((ops.draw_gumbel((n,), generator=generator) > -math.log(below)).sum())
-        for _ in range(chunks)
-    )
-    prob = -math.expm1(-below)
-    assert event_fits(hits, n * chunks, prob)
-    # mutant: -log(u) of a float32 uniform, whose largest value is 1 - 2^-24, never gets there
-    smallest = float(-torch.tensor(1 - 2.0**-24).log())
-    assert smallest > below
-    assert not event_fits(0, n * chunks, prob)
+def test_all_bits_of_the_words_are_random(generator: torch.Generator) -> None:
+    """Integers next to 0 are as frequent as others; what becomes of them, the next tests tell."""
+    drawn = noise_module._random_words(2**19, torch.device("cpu"), generator)
+
+    def even(words: Tensor) -> bool:
+        integers, cells = words.view(torch.int32).long(), torch.full((256,), 1 / 256)
+        bytes_of = (integers >> place & 255 for place in (0, 8, 16, 24))
+        return all(bool(cells_fit(torch.bincount(b, minlength=256), cells)) for b in bytes_of)
+
+    assert even(drawn)
+    # mutant: the 24 bits of a float32 uniform, of which -log is no smaller than 2^-24
+    coarse = (torch.rand(2**20, generator=generator) - 0.5) * 2.0**32
+    assert not even(coarse.to(torch.int32).view(torch.int64))
+    assert float(-torch.tensor(1 - 2.0**-24).log()) > 5.5e-8
 
 
 def test_a_class_of_probability_1e_8_wins_as_often_as_it_should(
@@ -123,9 +125,9 @@ def test_next_to_zero_the_noise_is_uniform(
         return exponential(torch.cat(calls)) * 2.0**29
 
     patch_bits(monkeypatch, eight)
-    assert law_fits(sizes(), lambda x: x.clamp(0, 1))
+    assert distribution_fits(sizes(), lambda x: x.clamp(0, 1))
     patch_bits(monkeypatch, eight, fraction=0.5)  # mutant: no fraction
-    assert not law_fits(sizes(), lambda x: x.clamp(0, 1))
+    assert not distribution_fits(sizes(), lambda x: x.clamp(0, 1))
 
 
 @pytest.mark.parametrize("fraction", [0.0, 2.0**-24, 0.25, 0.5, 1 - 2.0**-24])
@@ -221,7 +223,7 @@ def test_any_shape(draw: Callable[..., Tensor], shape: tuple[int, ...], dtype: t
     assert not noise.requires_grad
 
 
-@pytest.mark.parametrize(("draw", "cdf"), LAWS)
+@pytest.mark.parametrize(("draw", "cdf"), KINDS)
 def test_vmap(draw: Callable[..., Tensor], cdf: Callable[[Tensor], Tensor]) -> None:
     rows = torch.zeros(1000, 100)
 
@@ -232,22 +234,24 @@ def test_vmap(draw: Callable[..., Tensor], cdf: Callable[[Tensor], Tensor]) -> N
         torch.manual_seed(0)
         different = torch.func.vmap(noise, randomness="different")(rows)
         same = torch.func.vmap(noise, randomness="same")(rows)
-    assert law_fits(different, cdf)
+    assert distribution_fits(different, cdf)
     assert len(different.flatten().unique()) > 99_000
     # mutant: every row the same
-    assert not law_fits(same.expand(1000, 100), cdf)
+    assert not distribution_fits(same.expand(1000, 100), cdf)
 
 
 @pytest.mark.usefixtures("compiler")
-def test_compiled_law() -> None:
+def test_compiled_distribution() -> None:
     @torch.compile(fullgraph=True)
     def both(size: int) -> tuple[Tensor, Tensor]:
         return ops.draw_gumbel((size,)), ops.draw_logistic((size,), dtype=torch.float64)
 
     gumbel, logistic = both(1_000_000)
-    assert law_fits(gumbel, gumbel_cdf)
-    assert law_fits(logistic, logistic_cdf)
-    assert not law_fits(gumbel[:10].repeat(100_000), gumbel_cdf)  # mutant: ten numbers for all
+    assert distribution_fits(gumbel, gumbel_cdf)
+    assert distribution_fits(logistic, logistic_cdf)
+    assert not distribution_fits(
+        gumbel[:10].repeat(100_000), gumbel_cdf
+    )  # mutant: ten numbers for all
     pairs = [gumbel[offset::2][:400_000] for offset in (0, 1)]
     assert cells_fit(quantile_pairs(*pairs), torch.full((64,), 1 / 64))
 
@@ -255,8 +259,8 @@ def test_compiled_law() -> None:
 def test_uniforms(generator: torch.Generator) -> None:
     u = ops.draw_uniform((1000, 1000), generator=generator)
     assert u.dtype == torch.float64
-    assert law_fits(u, lambda x: x)
-    assert not law_fits(u.pow(1.01), lambda x: x)  # mutant
+    assert distribution_fits(u, lambda x: x)
+    assert not distribution_fits(u.pow(1.01), lambda x: x)  # mutant
     # the same words for the same seed, whatever the global state
     before = torch.get_rng_state()
     first, again, other = (

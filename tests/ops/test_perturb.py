@@ -23,7 +23,13 @@ def bits(scores: Tensor) -> Tensor:
     return ops.threshold(scores, scores.dtype)
 
 
-STATES: list[tuple[Callable[[Tensor], Tensor], int]] = [(one_hot, 1), (two_hot, 1), (bits, 0)]
+Argmax = Callable[[Tensor], Tensor]
+STATES: list[tuple[Argmax, int]] = [(one_hot, 1), (two_hot, 1), (bits, 0)]
+
+
+def of_logits(argmax: Argmax) -> Callable[[dict[str, Tensor]], Tensor]:
+    """From the scores of the one parameter there is."""
+    return lambda scores: argmax(scores["logits"])
 
 
 @pytest.mark.parametrize("scale", [1.0, 0.5])
@@ -67,15 +73,15 @@ def test_scores_are_at_least_single_precision(dtype: torch.dtype) -> None:
 
 
 @pytest.mark.parametrize(("argmax", "event_dims"), STATES)
-def test_gradient_by_the_slope(
-    argmax: Callable[[Tensor], Tensor], event_dims: int, generator: Generator
-) -> None:
+def test_gradient_by_the_slope(argmax: Argmax, event_dims: int, generator: Generator) -> None:
     scores, slope, gradient = torch.randn(3, 7, 5, generator=generator, dtype=torch.float64)
     scores[:, 3] = -INF
     slope[:, 3] = 0
     scores.requires_grad_()
     reference = argmax(torch.arange(5.0).double())
-    z = ops.map_with_slope(ops.Perturbed(scores, slope), argmax, reference, event_dims)
+    z = ops.map_with_slope(
+        {"logits": scores}, {"logits": slope}, of_logits(argmax), reference, event_dims
+    )
     assert torch.equal(z, argmax(scores))
     (result,) = torch.autograd.grad(z, scores, gradient)
     inner = gradient * (z.detach() - reference)
@@ -83,18 +89,18 @@ def test_gradient_by_the_slope(
     torch.testing.assert_close(result, inner * slope)
 
 
-def finite_difference(
-    scores: Tensor, argmax: Callable[[Tensor], Tensor], gradient: Tensor, event_dims: int
-) -> Tensor:
+def finite_difference(scores: Tensor, argmax: Argmax, gradient: Tensor, event_dims: int) -> Tensor:
     scores = scores.clone().requires_grad_()
-    z = ops.map_with_finite_difference(scores, argmax, 0.7, event_dims)
+    z = ops.map_with_finite_difference(
+        {"logits": scores}, of_logits(argmax), lambda z: {"logits": z}, 0.7, event_dims
+    )
     assert torch.equal(z, argmax(scores))
     return torch.autograd.grad(z, scores, gradient)[0]
 
 
 @pytest.mark.parametrize(("argmax", "event_dims"), STATES)
 def test_gradient_by_a_finite_difference(
-    argmax: Callable[[Tensor], Tensor], event_dims: int, generator: Generator
+    argmax: Argmax, event_dims: int, generator: Generator
 ) -> None:
     scores, gradient = torch.randn(2, 50, 5, generator=generator, dtype=torch.float64)
     result = finite_difference(scores, argmax, gradient, event_dims)
@@ -112,7 +118,7 @@ def test_gradient_by_a_finite_difference(
 
 @pytest.mark.parametrize("argmax", [one_hot, two_hot])
 def test_a_common_part_of_the_gradient_does_not_use_up_the_step(
-    argmax: Callable[[Tensor], Tensor], generator: Generator
+    argmax: Argmax, generator: Generator
 ) -> None:
     scores, gradient = torch.randn(2, 50, 5, generator=generator, dtype=torch.float64)
     result = finite_difference(scores, argmax, gradient, 1)
@@ -121,7 +127,7 @@ def test_a_common_part_of_the_gradient_does_not_use_up_the_step(
 
 @pytest.mark.parametrize(("argmax", "event_dims"), STATES)
 def test_a_mask_takes_no_part_in_the_finite_difference(
-    argmax: Callable[[Tensor], Tensor], event_dims: int, generator: Generator
+    argmax: Argmax, event_dims: int, generator: Generator
 ) -> None:
     scores, gradient = torch.randn(2, 50, 5, generator=generator, dtype=torch.float64)
     scores[:, 4] = -INF
@@ -134,9 +140,7 @@ def test_a_mask_takes_no_part_in_the_finite_difference(
 
 
 @pytest.mark.parametrize(("argmax", "event_dims"), STATES)
-def test_no_gradient_gives_none_and_nan_gives_nan(
-    argmax: Callable[[Tensor], Tensor], event_dims: int
-) -> None:
+def test_no_gradient_gives_none_and_nan_gives_nan(argmax: Argmax, event_dims: int) -> None:
     scores = torch.tensor([2.0, 0.5, -1.0, 0.1])
     assert torch.equal(
         finite_difference(scores, argmax, torch.zeros(4), event_dims), torch.zeros(4)

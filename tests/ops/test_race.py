@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 import torch
 from distributions.subsets import k_hot_vectors
-from stats import gumbel_cdf, law_fits, logistic_cdf, samples_agree
+from stats import distribution_fits, gumbel_cdf, logistic_cdf, samples_agree
 from torch import Generator, Tensor
 from torch.autograd import gradcheck, gradgradcheck
 
@@ -110,8 +110,11 @@ def is_plain_noise(noise: Tensor) -> bool:
     generator = torch.Generator().manual_seed(1)
     plain = fresh(len(noise), generator)
     return (
-        all(law_fits(noise[:, i], gumbel_cdf, alpha=level) for i in range(N))
-        and all(law_fits(noise[:, i] - noise[:, j], logistic_cdf, alpha=level) for i, j in pairs)
+        all(distribution_fits(noise[:, i], gumbel_cdf, alpha=level) for i in range(N))
+        and all(
+            distribution_fits(noise[:, i] - noise[:, j], logistic_cdf, alpha=level)
+            for i, j in pairs
+        )
         and all(
             samples_agree(noise[:, i] + noise[:, j], plain[:, i] + plain[:, j], alpha=level)
             for i, j in pairs
@@ -120,7 +123,7 @@ def is_plain_noise(noise: Tensor) -> bool:
 
 
 def test_over_all_sets_it_is_gumbel_noise(generator: Generator) -> None:
-    n = 20_000
+    n = 10_000
     assert is_plain_noise(given_set(LOGITS, sets(n, generator), fresh(n, generator)))
     # mutants, which all lead to the set
     for mutant in (given_some_order, given_first_time):
@@ -165,11 +168,11 @@ def test_given_a_set_it_is_the_noise_that_led_there(
 @pytest.mark.parametrize("k", [0, 1, 2, 5])
 def test_gradients(k: int, generator: Generator) -> None:
     mask = LOGITS == -INF
-    scores = torch.randn(2, N, dtype=torch.float64, generator=generator).requires_grad_()
-    noise = fresh(2, generator).requires_grad_()
+    scores = torch.randn(N, dtype=torch.float64, generator=generator).requires_grad_()
+    noise = fresh(1, generator).requires_grad_()
     masked = torch.where(mask, -INF, scores.detach())
     order = masked.topk(k).indices.flip(-1)
-    outcome = torch.zeros(2, N, dtype=torch.float64).scatter(1, order, 1.0)
+    outcome = torch.zeros(N, dtype=torch.float64).scatter(0, order, 1.0)
 
     def set_noise(scores: Tensor, noise: Tensor) -> Tensor:
         return ops.gumbel_given_set(torch.where(mask, -INF, scores), outcome, noise, k)
@@ -179,7 +182,7 @@ def test_gradients(k: int, generator: Generator) -> None:
 
     for function in (set_noise, order_noise):
         assert gradcheck(function, (scores, noise))
-        assert gradgradcheck(function, (scores, noise))
+        assert gradgradcheck(function, (scores, noise), fast_mode=True)
 
 
 def test_single_precision_agrees_with_double(generator: Generator) -> None:

@@ -22,10 +22,10 @@ def test_categorical_tangent_has_the_softmax_jacobian_at_the_point() -> None:
     point = torch.tensor([0.2, 0.5, 0.3, 0.0], dtype=torch.float64)
     rows = torch.autograd.functional.jacobian(lambda x: ops.categorical_tangent(x, point), logits)
     torch.testing.assert_close(rows, jacobian(point))
-    at_law = torch.autograd.functional.jacobian(lambda x: x.softmax(-1), logits)
-    torch.testing.assert_close(at_law, jacobian(logits.softmax(-1)))
-    # mutant: the law's own Jacobian is another one
-    assert not torch.allclose(rows, at_law)
+    at_probs = torch.autograd.functional.jacobian(lambda x: x.softmax(-1), logits)
+    torch.testing.assert_close(at_probs, jacobian(logits.softmax(-1)))
+    # mutant: the Jacobian at the probabilities themselves is another one
+    assert not torch.allclose(rows, at_probs)
 
 
 def test_bernoulli_tangent_has_the_sigmoid_slope_at_the_point() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from stats import cells_fit, law_fits
+from stats import cells_fit, distribution_fits
 from torch import Generator, Tensor
 
 from hotgrad import ops
@@ -165,7 +165,7 @@ def draw(n: int, width: int, generator: Generator) -> Any:
 
 
 def orders_fit(arrivals: Any) -> Any:
-    """The joint law of the states in their order, all cells."""
+    """The joint distribution of the states in their order, all cells."""
     joint = 3 * arrivals.choices[0] + arrivals.choices[1]
     width = joint.shape[-1]
     code = (joint * 9 ** torch.arange(width)).sum(-1)
@@ -213,10 +213,10 @@ def test_lateness_is_exponential_at_each_ones_own_rate(generator: Generator) -> 
     assert bool((late.amin(-1) == torch.finfo(DOUBLE).min).all())
     for winner, other in itertools.permutations(range(3), 2):
         times = late[first == winner, other].exp() * log_rates[other].exp()
-        verdict = law_fits(times, lambda t: -torch.expm1(-t))
+        verdict = distribution_fits(times, lambda t: -torch.expm1(-t))
         assert verdict, verdict.figures
     raw = (-(log_rates + noise)).exp()  # mutant: from time 0 on
-    assert not law_fits(raw[first == 0, 1] * 0.3, lambda t: -torch.expm1(-t))
+    assert not distribution_fits(raw[first == 0, 1] * 0.3, lambda t: -torch.expm1(-t))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, DOUBLE], ids=str)

@@ -1,22 +1,24 @@
 """Independent bits, reached by adding logistic noise to their log-odds and looking at the sign."""
 
+from collections.abc import Mapping
 from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.distributions import Bernoulli as TorchBernoulli
-from torch.distributions import Distribution
 
 from hotgrad import ops
-from hotgrad.distributions import base, copies
-from hotgrad.distributions.budget import check_budget, spread
-from hotgrad.distributions.formulas import NoFormula
-from hotgrad.distributions.independent import EventMixin
-from hotgrad.ops import checks
+from hotgrad.distributions import arguments, copies
+from hotgrad.distributions.budget import MAX_STATES, check_budget, spread
+from hotgrad.distributions.capabilities import Scores
+from hotgrad.distributions.exponential_family import ExponentialFamily
+from hotgrad.distributions.noise_driven import NoiseDriven
+from hotgrad.distributions.samples import Antithetic, RelaxedSample
+from hotgrad.ops import checks, kernels
 
 
-class Bernoulli(EventMixin, base.OutcomeMixin, TorchBernoulli, NoFormula):
+class Bernoulli(NoiseDriven, ExponentialFamily, TorchBernoulli):  # type: ignore[override]  # facts
     r"""A bit: $P(z = 1) = \sigma(\mathrm{logits})$.
 
     torch's `Bernoulli` with a generator, gradients that stay finite at certain bits (logits of
@@ -40,24 +42,25 @@ class Bernoulli(EventMixin, base.OutcomeMixin, TorchBernoulli, NoFormula):
         torch.Size([3, 2])
     """
 
+    arg_constraints = TorchBernoulli.arg_constraints  # type: ignore[misc]
+    support = TorchBernoulli.support
+
     def __init__(
         self,
         probs: Tensor | None = None,
         logits: Tensor | None = None,
         validate_args: bool | None = None,
     ) -> None:
-        validate = base.resolve_validation(validate_args)
-        self.logits = self._param = base.as_bit_logits(probs, logits, validate=validate)
-        # past torch's constructor, whose checks would refuse what ours allow
-        Distribution.__init__(self, self.logits.shape, validate_args=False)
-        self._validate_args = validate
+        validate = arguments.resolve_validation(validate_args)
+        self.logits = self._param = arguments.as_bit_logits(probs, logits, validate=validate)
+        super().__init__(self.logits.shape, validate_args=validate)
 
-    def expand(self, batch_shape: Any, _instance: Any = None) -> Self:
-        return self.with_logits(self.logits.expand(self._expanded(batch_shape)))
+    @property
+    def params(self) -> dict[str, Tensor]:
+        return {"logits": self.logits}
 
-    def with_logits(self, logits: Tensor) -> Self:
-        """Bits of other log-odds, of any batch shape."""
-        return copies.like(self, Bernoulli(logits=logits, validate_args=False))
+    def with_params(self, params: Mapping[str, Tensor]) -> Self:
+        return copies.like(self, Bernoulli(logits=params["logits"], validate_args=False))
 
     @property
     def probs(self) -> Tensor:
@@ -69,14 +72,9 @@ class Bernoulli(EventMixin, base.OutcomeMixin, TorchBernoulli, NoFormula):
         """P(z = 1), differentiable."""
         return torch.sigmoid(self.logits)
 
-    @property
-    def mode(self) -> Tensor:
-        """The likelier bit; 0 at even odds."""
-        return self.argmax(self.logits)
-
-    def sample(self, sample_shape: Any = (), *, generator: torch.Generator | None = None) -> Tensor:
-        """Exact bits of shape `sample_shape + batch_shape`."""
-        return self.harden(self.draw_noise(sample_shape, generator=generator))
+    def log_normalizer(self) -> Tensor:
+        """log(1 + e^logits)."""
+        return -F.logsigmoid(-self.logits)
 
     def log_prob(self, value: Tensor) -> Tensor:
         """log p(value); linear in the value, so f may use it at a straight-through sample."""
@@ -88,7 +86,12 @@ class Bernoulli(EventMixin, base.OutcomeMixin, TorchBernoulli, NoFormula):
         one, zero = F.logsigmoid(odds), F.logsigmoid(-odds)
         if ops.plain(odds):
             return (value * one + (1 - value) * zero).to(dtype)
-        return (base.times_log(value, one) + base.times_log(1 - value, zero)).to(dtype)
+        return (arguments.times_log(value, one) + arguments.times_log(1 - value, zero)).to(dtype)
+
+    @property
+    def variance(self) -> Tensor:
+        """p (1 - p)."""
+        return self.mean * (1 - self.mean)
 
     def entropy(self) -> Tensor:
         """In nats, 0 for a certain bit."""
@@ -97,12 +100,12 @@ class Bernoulli(EventMixin, base.OutcomeMixin, TorchBernoulli, NoFormula):
         if ops.plain(one):
             nats = -one.sigmoid() * F.logsigmoid(one) - zero.sigmoid() * F.logsigmoid(zero)
         else:
-            nats = -base.times_log(one.sigmoid(), F.logsigmoid(one)) - base.times_log(
+            nats = -arguments.times_log(one.sigmoid(), F.logsigmoid(one)) - arguments.times_log(
                 zero.sigmoid(), F.logsigmoid(zero)
             )
         return nats.to(self.logits.dtype)
 
-    def enumerate_support(self, expand: bool = True, *, budget: int = base.MAX_STATES) -> Tensor:
+    def enumerate_support(self, expand: bool = True, *, budget: int = MAX_STATES) -> Tensor:
         """0 and 1, `(2, *batch_shape)`, or `(2, 1, ..)` without `expand`.
 
         Raises:
@@ -111,7 +114,7 @@ class Bernoulli(EventMixin, base.OutcomeMixin, TorchBernoulli, NoFormula):
         check_budget(2, budget, "Bernoulli")
         bits = torch.arange(2, dtype=self.logits.dtype, device=self.logits.device)
         bits = bits.view((2,) + (1,) * len(self.batch_shape))
-        return spread(bits, self, expand)
+        return spread(bits, self.batch_shape + self.event_shape, expand)
 
     def draw_noise(
         self, sample_shape: Any = (), *, generator: torch.Generator | None = None
@@ -124,19 +127,19 @@ class Bernoulli(EventMixin, base.OutcomeMixin, TorchBernoulli, NoFormula):
             generator=generator,
         )
 
-    def argmax(self, scores: Tensor) -> Tensor:
-        """The bits z with the largest <scores, z>: 1 where a score is positive."""
-        return ops.threshold(scores, self.logits.dtype)
+    def argmax(self, scores: Mapping[str, Tensor]) -> Tensor:
+        """The bits that are 1 where a score is positive."""
+        return ops.threshold(scores["logits"], self.logits.dtype)
 
     def harden(self, noise: Tensor) -> Tensor:
         """The bits that the noise leads to."""
-        return self.argmax(self.logits.detach() + noise)
+        return ops.threshold(self.logits.detach() + noise, self.logits.dtype)
 
     def perturb(
         self, sample_shape: Any = (), *, generator: torch.Generator | None = None
-    ) -> Tensor:
-        """Logits plus logistic noise: scores whose argmax follows this law."""
-        return self.logits + self.draw_noise(sample_shape, generator=generator)
+    ) -> Scores:
+        """Logits plus logistic noise, whose argmax follows this distribution."""
+        return {"logits": self.logits + self.draw_noise(sample_shape, generator=generator)}
 
     def perturb_with_slope(
         self,
@@ -144,14 +147,54 @@ class Bernoulli(EventMixin, base.OutcomeMixin, TorchBernoulli, NoFormula):
         scale: float = 1.0,
         *,
         generator: torch.Generator | None = None,
-    ) -> ops.Perturbed:
+    ) -> tuple[Scores, Scores]:
         """Logits plus `scale` times logistic noise, and the slope of its -log density."""
         noise = self.draw_noise(sample_shape, generator=generator)
-        return ops.perturbed_by_logistic(self.logits, noise, scale)
+        scores, slope = ops.perturbed_by_logistic(self.logits, noise, scale)
+        return {"logits": scores}, {"logits": slope}
 
     def relax(self, noise: Tensor | float, temperature: float | Tensor) -> Tensor:
         """The binary Concrete sample of this noise; with zero noise, the mean at a temperature."""
         return ops.binary_concrete(self.logits, noise, temperature)
+
+    def relaxed_sample(
+        self,
+        temperature: float | Tensor,
+        sample_shape: Any = (),
+        *,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        """Binary Concrete samples."""
+        shape = checks.as_shape(sample_shape, "sample_shape")
+        return kernels.relaxed_bits(self.logits, temperature, shape, generator)
+
+    def hard_and_relaxed_sample(
+        self,
+        temperature: float | Tensor,
+        sample_shape: Any = (),
+        *,
+        generator: torch.Generator | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Exact bits, and the binary Concrete samples of the same noise."""
+        shape = checks.as_shape(sample_shape, "sample_shape")
+        return kernels.hard_and_relaxed_bits(self.logits, temperature, shape, generator)
+
+    def relaxed_sample_with_twin(
+        self,
+        temperature: float | Tensor,
+        sample_shape: Any = (),
+        *,
+        generator: torch.Generator | None = None,
+    ) -> RelaxedSample:
+        """Binary Concrete samples and their log-odds."""
+        shape = checks.as_shape(sample_shape, "sample_shape")
+        return RelaxedSample(
+            *kernels.relaxed_bits_with_logit(self.logits, temperature, shape, generator)
+        )
+
+    def tempered_mean(self, temperature: float | Tensor) -> Tensor:
+        """P(z = 1) with the log-odds divided by the temperature."""
+        return self.relax(0.0, temperature)
 
     def conditional_noise(self, outcome: Tensor, noise: Tensor) -> Tensor:
         """Fresh noise turned into noise that leads to `outcome`, differentiable in the logits."""
@@ -159,17 +202,25 @@ class Bernoulli(EventMixin, base.OutcomeMixin, TorchBernoulli, NoFormula):
 
     def antithetic(
         self, sample_shape: Any = (), *, generator: torch.Generator | None = None
-    ) -> base.Antithetic:
+    ) -> Antithetic:
         """Bits from noise, and bits from its negative: few are alike where the odds are even."""
         noise = self.draw_noise(sample_shape, generator=generator)
-        return base.Antithetic(self.harden(noise), self.harden(-noise), noise)
+        return Antithetic(self.harden(noise), self.harden(-noise), noise)
 
-    def gap_noise(self, outcome: Tensor, gap: float) -> Tensor:
-        """Noise that makes each bit's log-odds favour the outcome by `gap` at least."""
-        return ops.gap_noise_of_bits(self.logits, outcome, gap)
+    def hard_and_gapped_sample(
+        self,
+        temperature: float | Tensor,
+        gap: float,
+        sample_shape: Any = (),
+        *,
+        generator: torch.Generator | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Exact bits, and the mean once the log-odds favour them by `gap` at least."""
+        hard = self.sample(sample_shape, generator=generator)
+        return hard, self.relax(ops.gap_noise_of_bits(self.logits, hard, gap), temperature)
 
     def tangent(self, point: Tensor) -> Tensor:
-        """A tensor whose gradient is the mean's, taken at the law with mean `point`."""
+        """A tensor whose gradient is the mean's, taken where the mean is `point`."""
         return ops.bernoulli_tangent(self.logits, point)
 
 

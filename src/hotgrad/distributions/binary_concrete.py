@@ -1,4 +1,4 @@
-"""The binary Concrete law, on (0, 1): the sigmoid of a logistic variable over a temperature.
+"""The binary Concrete distribution, the sigmoid of a logistic variable over a temperature.
 
 The sample is drawn together with its logit and scored by it; the sample itself rounds to 0 and 1
 long before.
@@ -12,13 +12,16 @@ from torch import Tensor
 from torch.distributions import RelaxedBernoulli
 
 from hotgrad import ops
-from hotgrad.distributions import base, copies
+from hotgrad.distributions import arguments, copies
+from hotgrad.distributions.bernoulli import Bernoulli
+from hotgrad.distributions.continuous import TwinMixin
+from hotgrad.distributions.discrete import ShapeChecks
 from hotgrad.distributions.formulas import NoFormula
-from hotgrad.distributions.independent import EventMixin
+from hotgrad.distributions.samples import RelaxedSample
 from hotgrad.ops import checks
 
 
-class BinaryConcrete(EventMixin, base.TwinMixin, RelaxedBernoulli, NoFormula):
+class BinaryConcrete(TwinMixin, ShapeChecks, RelaxedBernoulli, NoFormula):
     r"""Relaxed bits: $z = \sigma(y)$, $y = (a + l) / \tau$, $a$ the logits, $l$ logistic noise.
 
     $$\log p(z) = \log \tau + (a - \tau y) - 2\,\mathrm{softplus}(a - \tau y)
@@ -53,9 +56,9 @@ class BinaryConcrete(EventMixin, base.TwinMixin, RelaxedBernoulli, NoFormula):
         logits: Tensor | None = None,
         validate_args: bool | None = None,
     ) -> None:
-        validate = base.resolve_validation(validate_args)
+        validate = arguments.resolve_validation(validate_args)
         temperature = checks.check_temperature(temperature)
-        scores = base.as_bit_logits(probs, logits, validate=validate)
+        scores = arguments.as_bit_logits(probs, logits, validate=validate)
         if validate and checks.values_readable(scores) and not bool(scores.isfinite().all()):
             raise ValueError(
                 "BinaryConcrete needs finite logits (probs strictly between 0 and 1): "
@@ -64,13 +67,13 @@ class BinaryConcrete(EventMixin, base.TwinMixin, RelaxedBernoulli, NoFormula):
         tau = torch.as_tensor(
             temperature, dtype=ops.noise.noise_dtype(scores.dtype), device=scores.device
         )
-        base.check_temperature_fits(tau, scores)
+        arguments.check_temperature_fits(tau, scores)
         scores = scores.expand(torch.broadcast_shapes(scores.shape, tau.shape))
         super().__init__(tau, logits=scores, validate_args=False)
         self._validate_args = validate
 
     def __repr__(self) -> str:
-        return base.described(self, temperature=self.temperature, logits=self.logits)
+        return arguments.described(self, temperature=self.temperature, logits=self.logits)
 
     @property
     def probs(self) -> Tensor:
@@ -85,24 +88,20 @@ class BinaryConcrete(EventMixin, base.TwinMixin, RelaxedBernoulli, NoFormula):
 
     def rsample_with_twin(
         self, sample_shape: Any = (), *, generator: torch.Generator | None = None
-    ) -> base.RelaxedSample:
+    ) -> RelaxedSample:
         """A sample and its logit, both with a gradient to logits and temperature."""
-        noise = ops.draw_logistic(
-            self._extended_shape(sample_shape),
-            dtype=self.logits.dtype,
-            device=self.logits.device,
-            generator=generator,
+        discrete = Bernoulli(logits=self.logits, validate_args=False)
+        return discrete.relaxed_sample_with_twin(
+            self.temperature, sample_shape, generator=generator
         )
-        logit = (self.logits + noise) / self.temperature
-        return base.RelaxedSample(logit.sigmoid().to(self.logits.dtype), logit)
 
-    def log_prob(self, value: Tensor | base.RelaxedSample) -> Tensor:
+    def log_prob(self, value: Tensor | RelaxedSample) -> Tensor:
         """The log-density, in at least float32.
 
         Give the pair that `rsample_with_twin` returns for the exact density. A plain sample that
         rounded to 0 or 1 is read as the nearest number inside, so the density is finite.
         """
-        if isinstance(value, base.RelaxedSample):
+        if isinstance(value, RelaxedSample):
             logit = value.twin
         else:
             checks.check_value(value, batch_shape=self.batch_shape)

@@ -2,11 +2,13 @@
 
 import math
 
+import torch
 from torch import Tensor
-from torch.distributions import Distribution
 
 from hotgrad.ops import checks
 
+MAX_STATES = 2**20
+"""The most states that `enumerate_support` lists unless told otherwise."""
 MAX_BYTES = 2**30
 """The most memory of one list of states."""
 
@@ -35,10 +37,10 @@ def check_budget(states: int, budget: int, what: str, *, state_bytes: int = 0) -
         )
 
 
-def spread(states: Tensor, of: Distribution, expand: bool) -> Tensor:
-    """A list of states for each element of the batch, or as it is, with dimensions of 1."""
+def spread(states: Tensor, shape: torch.Size, expand: bool) -> Tensor:
+    """A list of states, each of a shape `(*batch, *event)`, or as it is, with dimensions of 1."""
     checks.check_flag(expand, "expand")
-    return states.expand((states.shape[0], *of.batch_shape, *of.event_shape)) if expand else states
+    return states.expand((states.shape[0], *shape)) if expand else states
 
 
 def counted(number: int) -> str:

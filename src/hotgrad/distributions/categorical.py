@@ -1,21 +1,24 @@
 """One of K as a one-hot vector, reached by the argmax of the logits with Gumbel noise added."""
 
+from collections.abc import Mapping
 from typing import Any, Self
 
 import torch
 from torch import Tensor
-from torch.distributions import Categorical, Distribution
+from torch.distributions import Categorical
 from torch.distributions import OneHotCategorical as TorchOneHotCategorical
 
 from hotgrad import ops
-from hotgrad.distributions import base, copies
-from hotgrad.distributions.budget import check_budget, spread
-from hotgrad.distributions.formulas import NoFormula
-from hotgrad.distributions.independent import EventMixin
-from hotgrad.ops import checks
+from hotgrad.distributions import arguments, copies
+from hotgrad.distributions.budget import MAX_STATES, check_budget, spread
+from hotgrad.distributions.capabilities import Scores
+from hotgrad.distributions.exponential_family import ExponentialFamily
+from hotgrad.distributions.noise_driven import NoiseDriven
+from hotgrad.distributions.samples import RelaxedSample
+from hotgrad.ops import checks, kernels
 
 
-class OneHotCategorical(EventMixin, base.OutcomeMixin, TorchOneHotCategorical, NoFormula):
+class OneHotCategorical(NoiseDriven, ExponentialFamily, TorchOneHotCategorical):  # type: ignore[override]
     r"""One of K: $P(z = e_k) \propto \exp(\mathrm{logits}_k)$.
 
     torch's `OneHotCategorical` with a generator, masks (logits of -inf, or probs of 0, with finite
@@ -41,40 +44,52 @@ class OneHotCategorical(EventMixin, base.OutcomeMixin, TorchOneHotCategorical, N
         torch.Size([3, 1, 3])
     """
 
+    arg_constraints = TorchOneHotCategorical.arg_constraints  # type: ignore[misc]
+    support = TorchOneHotCategorical.support
+
     def __init__(
         self,
         probs: Tensor | None = None,
         logits: Tensor | None = None,
         validate_args: bool | None = None,
     ) -> None:
-        validate = base.resolve_validation(validate_args)
-        self._scores = base.as_category_logits(probs, logits, validate=validate)
-        # past torch's constructor, which normalises the logits in their own dtype: in bfloat16 that
-        # moves probabilities by per cents. Ours stay as given, and are normalised where needed.
-        Distribution.__init__(
-            self, self._scores.shape[:-1], self._scores.shape[-1:], validate_args=False
-        )
-        self._validate_args = validate
+        validate = arguments.resolve_validation(validate_args)
+        self._scores = arguments.as_category_logits(probs, logits, validate=validate)
+        # torch's constructor normalises the logits in their own dtype: in bfloat16 that moves
+        # probabilities by per cents. Ours stay as given, and are normalised where needed.
+        shape = self._scores.shape
+        super().__init__(shape[:-1], shape[-1:], validate_args=validate)
+
+    @property
+    def params(self) -> dict[str, Tensor]:
+        """The logits as they were given."""
+        return {"logits": self._scores}
+
+    def with_params(self, params: Mapping[str, Tensor]) -> Self:
+        return copies.like(self, OneHotCategorical(logits=params["logits"], validate_args=False))
 
     @property
     def _categorical(self) -> Categorical:  # type: ignore[override]  # torch's is an attribute
-        """The integer law that torch's own code (its KL with torch's laws, say) asks for."""
+        """The distribution of integers that torch's own code asks for, its KL divergence say."""
         return Categorical(logits=self._scores, validate_args=False)
 
     def __repr__(self) -> str:
-        return base.described(self, logits=self._scores)
-
-    def expand(self, batch_shape: Any, _instance: Any = None) -> Self:
-        return self.with_logits(self._scores.expand(self._expanded(batch_shape) + self.event_shape))
-
-    def with_logits(self, logits: Tensor) -> Self:
-        """One of as many categories with other logits, of any batch shape."""
-        return copies.like(self, OneHotCategorical(logits=logits, validate_args=False))
+        return arguments.described(self, logits=self._scores)
 
     @property
     def logits(self) -> Tensor:
         """Normalised log-probabilities."""
         return self.log_probs.to(self._scores.dtype)
+
+    @property
+    def is_choice(self) -> bool:
+        return True
+
+    @property
+    def states_are_one_hot(self) -> bool:
+        cls = type(self)
+        own = (OneHotCategorical.enumerate_support, OneHotCategorical.log_prob)
+        return (cls.enumerate_support, cls.log_prob) == own
 
     @property
     def log_probs(self) -> Tensor:
@@ -97,33 +112,28 @@ class OneHotCategorical(EventMixin, base.OutcomeMixin, TorchOneHotCategorical, N
         return self.probs * (1 - self.probs)
 
     @property
-    def mode(self) -> Tensor:
-        """The likeliest category; the first of equals."""
-        return self.argmax(self._scores)
-
-    @property
     def param_shape(self) -> torch.Size:
         """The logits' shape."""
         return self._scores.shape
 
-    def sample(self, sample_shape: Any = (), *, generator: torch.Generator | None = None) -> Tensor:
-        """Exact one-hot vectors of shape `sample_shape + batch_shape + (K,)`."""
-        return self.harden(self.draw_noise(sample_shape, generator=generator))
+    def log_normalizer(self) -> Tensor:
+        """The logarithm of the sum of the weights."""
+        return ops.widened(self._scores).logsumexp(-1).to(self._scores.dtype)
 
     def log_prob(self, value: Tensor) -> Tensor:
         """log p(value); linear in the value, so f may use it at a straight-through sample."""
         checks.check_value(value)
         if self._validate_args and checks.values_readable(value):
             self._validate_sample(value)
-        log_prob = base.times_log(value, self.log_probs).sum(-1)
+        log_prob = arguments.times_log(value, self.log_probs).sum(-1)
         return log_prob.to(torch.promote_types(value.dtype, self._scores.dtype))
 
     def entropy(self) -> Tensor:
         """In nats; masked categories add nothing."""
         log_probs = self.log_probs
-        return -base.times_log(log_probs.exp(), log_probs).sum(-1).to(self._scores.dtype)
+        return -arguments.times_log(log_probs.exp(), log_probs).sum(-1).to(self._scores.dtype)
 
-    def enumerate_support(self, expand: bool = True, *, budget: int = base.MAX_STATES) -> Tensor:
+    def enumerate_support(self, expand: bool = True, *, budget: int = MAX_STATES) -> Tensor:
         """The K one-hot vectors, `(K, *batch_shape, K)`, or `(K, 1, .., K)` without `expand`.
 
         Raises:
@@ -138,7 +148,7 @@ class OneHotCategorical(EventMixin, base.OutcomeMixin, TorchOneHotCategorical, N
         )
         eye = torch.eye(size, dtype=self._scores.dtype, device=self._scores.device)
         eye = eye.view((size,) + (1,) * len(self.batch_shape) + (size,))
-        return spread(eye, self, expand)
+        return spread(eye, self.batch_shape + self.event_shape, expand)
 
     def draw_noise(
         self, sample_shape: Any = (), *, generator: torch.Generator | None = None
@@ -151,19 +161,20 @@ class OneHotCategorical(EventMixin, base.OutcomeMixin, TorchOneHotCategorical, N
             generator=generator,
         )
 
-    def argmax(self, scores: Tensor) -> Tensor:
-        """The one-hot vector z with the largest <scores, z>; the first of equals."""
-        return ops.one_hot_argmax(scores, self._scores.dtype)
+    def argmax(self, scores: Mapping[str, Tensor]) -> Tensor:
+        """The one-hot vector of the largest score; the first of equals."""
+        return ops.one_hot_argmax(scores["logits"], self._scores.dtype)
 
     def harden(self, noise: Tensor) -> Tensor:
         """The one-hot vector that the noise leads to (Gumbel-max)."""
-        return self.argmax(ops.centred(self._scores).detach() + noise)
+        return ops.one_hot_argmax(ops.centred(self._scores).detach() + noise, self._scores.dtype)
 
     def perturb(
         self, sample_shape: Any = (), *, generator: torch.Generator | None = None
-    ) -> Tensor:
-        """Logits less their maximum, plus Gumbel noise: scores whose argmax follows this law."""
-        return ops.centred(self._scores) + self.draw_noise(sample_shape, generator=generator)
+    ) -> Scores:
+        """Logits, less a constant, plus Gumbel noise: their argmax follows this distribution."""
+        noise = self.draw_noise(sample_shape, generator=generator)
+        return {"logits": ops.centred(self._scores) + noise}
 
     def perturb_with_slope(
         self,
@@ -171,25 +182,73 @@ class OneHotCategorical(EventMixin, base.OutcomeMixin, TorchOneHotCategorical, N
         scale: float = 1.0,
         *,
         generator: torch.Generator | None = None,
-    ) -> ops.Perturbed:
-        """Logits plus `scale` times Gumbel noise, and the slope of its -log density."""
+    ) -> tuple[Scores, Scores]:
+        """The same with `scale` times the noise, and the slope of its -log density."""
         noise = self.draw_noise(sample_shape, generator=generator)
-        return ops.perturbed_by_gumbel(self._scores, noise, scale)
+        scores, slope = ops.perturbed_by_gumbel(self._scores, noise, scale)
+        return {"logits": scores}, {"logits": slope}
 
     def relax(self, noise: Tensor | float, temperature: float | Tensor) -> Tensor:
         """The Concrete sample of this noise; with zero noise, the mean at a temperature."""
         return ops.gumbel_softmax(self._scores, noise, temperature)
 
+    def relaxed_sample(
+        self,
+        temperature: float | Tensor,
+        sample_shape: Any = (),
+        *,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        """Concrete samples."""
+        shape = checks.as_shape(sample_shape, "sample_shape")
+        return kernels.relaxed_categories(self._scores, temperature, shape, generator)
+
+    def hard_and_relaxed_sample(
+        self,
+        temperature: float | Tensor,
+        sample_shape: Any = (),
+        *,
+        generator: torch.Generator | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Exact one-hot vectors, and the Concrete samples of the same noise."""
+        shape = checks.as_shape(sample_shape, "sample_shape")
+        return kernels.hard_and_relaxed_categories(self._scores, temperature, shape, generator)
+
+    def relaxed_sample_with_twin(
+        self,
+        temperature: float | Tensor,
+        sample_shape: Any = (),
+        *,
+        generator: torch.Generator | None = None,
+    ) -> RelaxedSample:
+        """Concrete samples and their logarithm."""
+        shape = checks.as_shape(sample_shape, "sample_shape")
+        return RelaxedSample(
+            *kernels.relaxed_categories_with_log(self._scores, temperature, shape, generator)
+        )
+
+    def tempered_mean(self, temperature: float | Tensor) -> Tensor:
+        """The probabilities with the logits divided by the temperature."""
+        return self.relax(0.0, temperature)
+
     def conditional_noise(self, outcome: Tensor, noise: Tensor) -> Tensor:
         """Fresh noise turned into noise that leads to `outcome`, differentiable in the logits."""
         return ops.gumbel_given_outcome(self._scores, outcome, noise)
 
-    def gap_noise(self, outcome: Tensor, gap: float) -> Tensor:
-        """Noise that puts the outcome's category first, the others `gap` behind at least."""
-        return ops.gap_noise_of_categories(self._scores, outcome, gap)
+    def hard_and_gapped_sample(
+        self,
+        temperature: float | Tensor,
+        gap: float,
+        sample_shape: Any = (),
+        *,
+        generator: torch.Generator | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Exact one-hot vectors, and the mean once their category leads by `gap` at least."""
+        hard = self.sample(sample_shape, generator=generator)
+        return hard, self.relax(ops.gap_noise_of_categories(self._scores, hard, gap), temperature)
 
     def tangent(self, point: Tensor) -> Tensor:
-        """A tensor whose gradient is the mean's, taken at the law with mean `point`."""
+        """A tensor whose gradient is the mean's, taken where the mean is `point`."""
         return ops.categorical_tangent(self._scores, point)
 
 

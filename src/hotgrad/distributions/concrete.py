@@ -1,4 +1,4 @@
-"""The Concrete law: a density on the simplex whose samples near a vertex as the temperature falls.
+"""The Concrete distribution, on the simplex: near its vertices where the temperature is low.
 
 Everything happens in log space. The density is a function of log z, which stays finite where z
 itself underflows; so a sample is drawn together with its logarithm, and scored by it.
@@ -11,13 +11,16 @@ from torch import Tensor
 from torch.distributions import RelaxedOneHotCategorical
 
 from hotgrad import ops
-from hotgrad.distributions import base, copies
+from hotgrad.distributions import arguments, copies
+from hotgrad.distributions.categorical import OneHotCategorical
+from hotgrad.distributions.continuous import TwinMixin
+from hotgrad.distributions.discrete import ShapeChecks
 from hotgrad.distributions.formulas import NoFormula
-from hotgrad.distributions.independent import EventMixin
+from hotgrad.distributions.samples import RelaxedSample
 from hotgrad.ops import checks
 
 
-class Concrete(EventMixin, base.TwinMixin, RelaxedOneHotCategorical, NoFormula):
+class Concrete(TwinMixin, ShapeChecks, RelaxedOneHotCategorical, NoFormula):
     r"""Relaxed one-hot vectors: $z = \mathrm{softmax}((a + g) / \tau)$, $g$ Gumbel noise.
 
     With $n$ possible categories (masked ones are exactly 0 and left out), $a$ the logits:
@@ -53,9 +56,9 @@ class Concrete(EventMixin, base.TwinMixin, RelaxedOneHotCategorical, NoFormula):
         logits: Tensor | None = None,
         validate_args: bool | None = None,
     ) -> None:
-        validate = base.resolve_validation(validate_args)
+        validate = arguments.resolve_validation(validate_args)
         temperature = checks.check_temperature(temperature)
-        self._scores = base.as_category_logits(probs, logits, validate=validate)
+        self._scores = arguments.as_category_logits(probs, logits, validate=validate)
         tau = torch.as_tensor(
             temperature, dtype=ops.noise.noise_dtype(self._scores.dtype), device=self._scores.device
         )
@@ -64,14 +67,14 @@ class Concrete(EventMixin, base.TwinMixin, RelaxedOneHotCategorical, NoFormula):
                 "temperature must have shape () or (*batch, 1), so that a row has one temperature; "
                 f"got {tuple(tau.shape)} for logits {tuple(self._scores.shape)}."
             )
-        base.check_temperature_fits(tau, self._scores)
+        arguments.check_temperature_fits(tau, self._scores)
         batch_shape = torch.broadcast_shapes(self._scores.shape[:-1], tau.shape[:-1])
         self._scores = self._scores.expand(batch_shape + self._scores.shape[-1:])
         super().__init__(tau, logits=self._scores, validate_args=False)
         self._validate_args = validate
 
     def __repr__(self) -> str:
-        return base.described(self, temperature=self.temperature, logits=self._scores)
+        return arguments.described(self, temperature=self.temperature, logits=self._scores)
 
     @property
     def logits(self) -> Tensor:
@@ -92,25 +95,21 @@ class Concrete(EventMixin, base.TwinMixin, RelaxedOneHotCategorical, NoFormula):
 
     def rsample_with_twin(
         self, sample_shape: Any = (), *, generator: torch.Generator | None = None
-    ) -> base.RelaxedSample:
+    ) -> RelaxedSample:
         """A sample and its logarithm, both with a gradient to logits and temperature."""
-        noise = ops.draw_gumbel(
-            self._extended_shape(sample_shape),
-            dtype=self._scores.dtype,
-            device=self._scores.device,
-            generator=generator,
+        discrete = OneHotCategorical(logits=self._scores, validate_args=False)
+        return discrete.relaxed_sample_with_twin(
+            self.temperature, sample_shape, generator=generator
         )
-        log_value = ops.log_gumbel_softmax(self._scores, noise, self.temperature)
-        return base.RelaxedSample(log_value.exp().to(self._scores.dtype), log_value)
 
-    def log_prob(self, value: Tensor | base.RelaxedSample) -> Tensor:
+    def log_prob(self, value: Tensor | RelaxedSample) -> Tensor:
         """The log-density, in at least float32.
 
         Give the pair that `rsample_with_twin` returns for the exact density. A component of a plain
         tensor that underflowed to 0 is read as the smallest normal number of its dtype, so the
         density is finite.
         """
-        if isinstance(value, base.RelaxedSample):
+        if isinstance(value, RelaxedSample):
             log_value = value.twin
         else:
             checks.check_value(value)

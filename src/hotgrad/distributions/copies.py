@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from torch import Tensor
 from torch.distributions import Distribution
 
-from hotgrad.distributions.base import parameter_of
+from hotgrad.distributions.arguments import parameter_of
 
 D = TypeVar("D", bound=Distribution)
 
@@ -31,7 +31,7 @@ def like(source: D, fresh: Any) -> D:
                 raise NotImplementedError(
                     f"{cls.__name__} holds {name!r}, a {type(held).__name__} that other parameters "
                     f"need not go with, so it can't be made from {library.__name__}'s. Write "
-                    f"expand(batch_shape), and with_logits(logits) if it is to be a q, in "
+                    f"with_params(params), or expand(batch_shape) if it is no q, in "
                     f"{cls.__name__}."
                 )
         copy = cls.__new__(cls)
@@ -60,8 +60,24 @@ def counterpart(q: Any) -> Any:
     return q
 
 
-@functools.cache
-def takes_generator(cls: Any) -> bool:
+def takes_generator(cls: type[Distribution]) -> bool:
     """Whether `sample` of a class has the argument, which torch's own classes lack."""
-    parameters = inspect.signature(cls.sample).parameters.values()
+    return _has_generator(cls.sample)
+
+
+def arguments_of(cls: Any) -> tuple[str, ...]:
+    """The names of what the constructor of a class takes."""
+    return _arguments_of(cls.__init__)
+
+
+@functools.cache
+def _arguments_of(function: Any) -> tuple[str, ...]:
+    parameters = list(inspect.signature(function).parameters.values())[1:]
+    several = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return tuple(parameter.name for parameter in parameters if parameter.kind not in several)
+
+
+@functools.cache
+def _has_generator(function: Any) -> bool:
+    parameters = inspect.signature(function).parameters.values()
     return any(p.name == "generator" or p.kind is p.VAR_KEYWORD for p in parameters)

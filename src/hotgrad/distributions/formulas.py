@@ -28,6 +28,7 @@ class NoFormula(Distribution):
         ),
         "log_prob": "Write one, as an estimator of the score function needs it.",
         "support": "Ask each of its parts.",
+        "params": "Write the property params, a dict of the tensors that it is made of.",
     }
 
     def _has_none(self, what: str) -> Never:
@@ -45,6 +46,11 @@ class NoFormula(Distribution):
     @property
     def mode(self) -> Tensor:
         self._has_none("mode")
+
+    @property
+    def params(self) -> dict[str, Tensor]:
+        """The tensors that it is made of, by name."""
+        self._has_none("params")
 
     @property
     def support(self) -> Any:

@@ -8,14 +8,15 @@ from torch import Tensor
 from torch.distributions import Gumbel as TorchGumbel
 
 from hotgrad import ops
-from hotgrad.distributions import base, copies
+from hotgrad.distributions import arguments, copies
+from hotgrad.distributions.continuous import RsampleMixin
+from hotgrad.distributions.discrete import ShapeChecks
 from hotgrad.distributions.formulas import NoFormula
-from hotgrad.distributions.independent import EventMixin
 from hotgrad.ops import checks
 
 
-class Gumbel(EventMixin, base.RsampleMixin, TorchGumbel, NoFormula):
-    r"""The law of $\mu - \beta \log E$, $E \sim \mathrm{Exp}(1)$.
+class Gumbel(RsampleMixin, ShapeChecks, TorchGumbel, NoFormula):
+    r"""The distribution of $\mu - \beta \log E$, $E \sim \mathrm{Exp}(1)$.
 
     Its density at $\epsilon$ is $e^{-x - e^{-x}} / \beta$, $x = (\epsilon - \mu) / \beta$.
 
@@ -37,8 +38,8 @@ class Gumbel(EventMixin, base.RsampleMixin, TorchGumbel, NoFormula):
     def __init__(
         self, loc: Tensor | float, scale: Tensor | float, validate_args: bool | None = None
     ) -> None:
-        validate = base.resolve_validation(validate_args)
-        loc, scale = base.as_real(loc, "loc"), base.as_real(scale, "scale")
+        validate = arguments.resolve_validation(validate_args)
+        loc, scale = arguments.as_real(loc, "loc"), arguments.as_real(scale, "scale")
         if not checks.broadcasts(loc.shape, scale.shape):
             raise ValueError(
                 f"loc and scale must broadcast, got shapes {tuple(loc.shape)} and "

@@ -1,4 +1,4 @@
-"""The hard Concrete law: a stretched binary Concrete clamped to [0, 1], with atoms at both ends.
+"""The hard Concrete distribution: a binary Concrete, stretched and clamped to [0, 1].
 
 Used as a gate: it is exactly 0 or 1 with positive probability, and differentiable in between, which
 makes an L0 penalty trainable.
@@ -12,17 +12,18 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.distributions import constraints
 
-from hotgrad.distributions import base, copies
+from hotgrad.distributions import arguments, copies
 from hotgrad.distributions.binary_concrete import BinaryConcrete, check_unit_interval
+from hotgrad.distributions.continuous import RsampleMixin
+from hotgrad.distributions.discrete import ShapeChecks
 from hotgrad.distributions.formulas import NoFormula
-from hotgrad.distributions.independent import EventMixin
 from hotgrad.ops import checks
 
 
-class HardConcrete(EventMixin, base.RsampleMixin, NoFormula):
+class HardConcrete(RsampleMixin, ShapeChecks, NoFormula):
     r"""Stretched and clamped: $z = \min(1, \max(0, \gamma + (\zeta - \gamma) s))$.
 
-    $s$ is binary Concrete and $\gamma < 0 < 1 < \zeta$. A mixed law:
+    $s$ is binary Concrete and $\gamma < 0 < 1 < \zeta$. A mixed distribution:
     $P(z = 0) = \sigma(\tau \log(-\gamma / \zeta) - a)$,
     $P(z = 1) = \sigma(a - \tau \log((1 - \gamma) / (\zeta - 1)))$, and a density between.
 
@@ -75,7 +76,7 @@ class HardConcrete(EventMixin, base.RsampleMixin, NoFormula):
         )
         self.unstretched = BinaryConcrete(temperature, probs, logits, validate_args)
         super().__init__(self.unstretched.batch_shape, validate_args=False)
-        self._validate_args = base.resolve_validation(validate_args)
+        self._validate_args = arguments.resolve_validation(validate_args)
 
     @property
     def support(self) -> constraints.Constraint:
@@ -93,7 +94,7 @@ class HardConcrete(EventMixin, base.RsampleMixin, NoFormula):
         return self.unstretched.temperature
 
     def __repr__(self) -> str:
-        return base.described(
+        return arguments.described(
             self, temperature=self.temperature, logits=self.logits, stretch=self.stretch
         )
 

@@ -1,38 +1,48 @@
-"""Independent named unknowns of different laws and shapes as one q, whose samples are dicts."""
+"""Named unknowns of different kinds and shapes as one q, whose samples are dicts."""
 
-from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor
 from torch.distributions import Distribution
+from torch.distributions import Independent as TorchIndependent
 
-from hotgrad.distributions import base, copies
-from hotgrad.distributions.accept import as_law
-from hotgrad.distributions.flattened import Flattened
+from hotgrad.distributions import copies
+from hotgrad.distributions.accept import as_factor
+from hotgrad.distributions.budget import MAX_STATES
+from hotgrad.distributions.continuous import rsample_each
 from hotgrad.distributions.formulas import NoFormula
+from hotgrad.distributions.joint_vector import JointVector, NamedFactors
+from hotgrad.distributions.product import Product
 from hotgrad.ops import checks
 
 Named = dict[str, Tensor]
 
 
-class Joint(NoFormula):
+class Joint(NamedFactors, Product[Named], NoFormula):  # type: ignore[misc]  # dicts
     r"""$q(z) = \prod_{\mathrm{name}} q_{\mathrm{name}}(z_{\mathrm{name}})$, samples in a dict.
 
-    The parts may be of different laws and shapes. Everything goes by name: `sample` returns a dict,
-    `log_prob` takes one, and so does f in `expectation(f, q, estimator)`. It works with every
-    estimator that serves all its parts: pathwise ones draw each part in their own way, the others
-    see one law of independent parts. What those show to a network, as `Learned` and `Critic` do,
-    are the parts' marginals flattened and joined, `(*batch, *q.event_shape)`. An estimator's
-    temperature, where it is a tensor, must broadcast against the logits of each part.
+    The factors may be of different kinds and shapes. Everything goes by name: `sample` returns a
+    dict, `log_prob` takes one, and so does f in `expectation(f, q, estimator)`. It works with every
+    estimator that works with all its factors. What those show to a network, as `Learned` and
+    `Critic` do, are the marginals of the discrete factors flattened and joined,
+    `(*batch, *q.event_shape)`. An estimator's temperature, where it is a tensor, must broadcast
+    against the parameters of each factor.
+
+    A factor may be continuous, a `Normal` say: any distribution with `rsample`. Its gradient is
+    pathwise, whatever the estimator of the discrete ones, and f must be differentiable in it. One
+    value of it is drawn for each of `num_samples`, and all that an estimator asks about that sample
+    is asked with it.
 
     Args:
-        laws: one or more laws by name, all with the same batch shape, dtype and device. Unknowns
-            that f takes together are one event: use `to_event`.
+        factors: one discrete distribution or more by name, and continuous ones, all with the same
+            batch shape, the discrete ones of one dtype and device. Unknowns that f takes together
+            are one event: use `to_event`.
 
     Raises:
-        ValueError: no law, something that isn't one, or laws that differ in batch shape, dtype or
-            device.
+        ValueError: no discrete distribution, something that is none, or distributions that differ
+            in batch shape, dtype or device.
 
     Example:
         >>> q = hg.Joint(
@@ -48,15 +58,17 @@ class Joint(NoFormula):
 
     arg_constraints: ClassVar[dict[str, Any]] = {}
     instead: ClassVar[dict[str, str]] = dict.fromkeys(
-        ("cdf", "icdf", "support"), "Ask one of its parts: q[name]."
+        ("cdf", "icdf", "support"), "Ask one of its factors: q[name]."
     )
 
-    def __init__(self, /, **laws: Distribution) -> None:
-        if not laws:
-            raise ValueError("Joint needs one law or more, by name: Joint(kept=Bernoulli(...)).")
-        self.laws: dict[str, Any] = {name: _as_part(name, law) for name, law in laws.items()}
+    def __init__(self, /, **factors: Distribution) -> None:
+        if not factors:
+            raise ValueError(
+                "Joint needs one distribution or more, by name: Joint(kept=Bernoulli(...))."
+            )
+        self.factors = {name: _as_factor(name, factor) for name, factor in factors.items()}
         for what, of in _ALIKE.items():
-            found = {name: of(law) for name, law in self.laws.items() if _tells(law, what)}
+            found = {n: of(factor) for n, factor in self.factors.items() if _tells(factor, what)}
             if len(set(found.values())) > 1:
                 advice = (
                     " Batch dimensions that belong to one unknown become part of its event by "
@@ -65,86 +77,113 @@ class Joint(NoFormula):
                     else ""
                 )
                 raise ValueError(
-                    f"The laws of a Joint must have the same {what}; {_listed(found)}.{advice}"
+                    f"The factors of a Joint must have the same {what}; {_listed(found)}.{advice}"
                 )
-        self.flattened = Flattened(self.laws)
-        """The law of all unknowns in one vector, which is what estimators work on."""
-        super().__init__(
-            self.flattened.batch_shape, self.flattened.event_shape, validate_args=False
-        )
-        self._validate_args = self.flattened._validate_args
+        choices = {name: d for name, d in self.factors.items() if not d.has_rsample}
+        if not choices:
+            raise ValueError(
+                f"Joint needs a discrete factor, and has {checks.listed(map(repr, self.factors))} "
+                "alone: rsample() of continuous ones has a gradient."
+            )
+        numbers = {name: d for name, d in self.factors.items() if name not in choices}
+        self._vector = JointVector(choices, numbers)
+        super().__init__(self._vector.batch_shape, self._vector.event_shape, validate_args=False)
+        self._validate_args = self._vector._validate_args
+
+    @property
+    def vector(self) -> JointVector:
+        return self._vector
 
     def __getitem__(self, name: str) -> Any:
-        """The law of one unknown."""
-        return self.laws[name]
+        """The distribution of one unknown."""
+        return self.factors[name]
 
     def __repr__(self) -> str:
         inside = checks.listed(
-            f"{name}={type(getattr(law, 'law', law)).__name__}{tuple(law.event_shape)}"
-            for name, law in self.laws.items()
+            f"{name}={type(getattr(factor, 'bases', (factor,))[0]).__name__}"
+            f"{tuple(factor.event_shape)}"
+            for name, factor in self.factors.items()
         )
         return f"Joint({inside})"
 
     @property
-    def has_enumerate_support(self) -> bool:  # type: ignore[override]  # a fact of the parts
-        """Whether all parts can be enumerated."""
-        inside = [type(getattr(law, "law", law)) for law in self.laws.values()]
-        return all(cls.enumerate_support is not Distribution.enumerate_support for cls in inside)
+    def parts(self) -> tuple[Any, ...]:
+        return tuple(self.factors.values())
+
+    def merged(self, values: Sequence[Tensor]) -> Named:
+        return dict(zip(self.factors, values, strict=True))
+
+    def unmerged(self, value: Named) -> list[Tensor]:
+        return [value[name] for name in self.factors]
+
+    def enumerate_support(self, expand: bool = True, *, budget: int = MAX_STATES) -> Named:  # type: ignore[override]
+        """Every state of all unknowns together, `(states, *batch, *event)` by name.
+
+        Raises:
+            NotImplementedError: an unknown is continuous.
+            ValueError: more states than the budget.
+        """
+        if self.vector.continuous:
+            names = checks.listed(map(repr, self.vector.continuous))
+            raise NotImplementedError(f"The states of {names} can't be listed: continuous.")
+        return super().enumerate_support(expand, budget=budget)
 
     @property
     def logits(self) -> Named:
-        """Of each unknown, `(*batch, *event)`."""
-        return self._each(lambda law: law.logits)
+        """Of each discrete unknown."""
+        return {name: factor.logits for name, factor in self.vector.factors.items()}
 
     @property
-    def mean(self) -> Named:  # type: ignore[override]  # by name
-        """The marginals, differentiable."""
-        return self._each(lambda law: law.mean)
+    def log_prob_is_differentiable(self) -> bool:
+        """Whether those of all discrete factors are."""
+        return self.vector.log_prob_is_differentiable
 
     @property
-    def variance(self) -> Named:  # type: ignore[override]  # by name
-        """Of each component of each unknown."""
-        return self._each(lambda law: law.variance)
+    def has_params(self) -> bool:
+        """Whether all discrete factors tell what they are made of."""
+        return self.vector.has_params
 
-    @property
-    def stddev(self) -> Named:  # type: ignore[override]  # by name
-        """The root of the variance."""
-        return self._each(lambda law: law.stddev)
-
-    @property
-    def mode(self) -> Named:  # type: ignore[override]  # by name
-        """The likeliest state."""
-        return self._each(lambda law: law.mode)
-
-    def with_logits(self, logits: Mapping[str, Tensor]) -> "Joint":
-        """The same kinds of law with other logits, of any batch shape.
+    def with_params(self, params: Mapping[str, Tensor]) -> Self:
+        """The same kinds of distributions with other parameters, of any batch shape.
 
         Raises:
-            ValueError: names other than this law's.
+            ValueError: names other than those of `params`.
         """
-        self._check_names(logits, "with_logits")
-        return self._of({name: law.with_logits(logits[name]) for name, law in self.laws.items()})
+        return self._of(self.factors_with(params))
 
-    def expand(self, batch_shape: Any, _instance: Any = None) -> "Joint":
-        return self._of({name: law.expand(batch_shape) for name, law in self.laws.items()})
+    def expand(self, batch_shape: Any, _instance: Any = None) -> Self:
+        return self._of({name: d.expand(batch_shape) for name, d in self.factors.items()})
 
-    def to_event(self, ndims: int) -> "Joint":
+    def to_event(self, ndims: int) -> Self:
         """The rightmost `ndims` batch dimensions counted as part of every unknown's event."""
-        return self._of({name: law.to_event(ndims) for name, law in self.laws.items()})
+        return self._of({name: _to_event(d, ndims) for name, d in self.factors.items()})
 
-    def sample(self, sample_shape: Any = (), *, generator: torch.Generator | None = None) -> Named:  # type: ignore[override]  # by name
+    def unchecked(self) -> Self:
+        """A copy that scores whatever it is given."""
+        loose = {n: getattr(d, "unchecked", lambda d=d: d)() for n, d in self.factors.items()}
+        copy = self._of(loose)
+        copy._validate_args = False
+        return copy
+
+    def sample(  # type: ignore[override]
+        self, sample_shape: Any = (), *, generator: torch.Generator | None = None
+    ) -> Named:
         """Samples of shape `sample_shape + batch_shape + event_shape of the unknown`, by name."""
-        return self._each(lambda law: law.sample(sample_shape, generator=generator))
+        shape = checks.as_shape(sample_shape, "sample_shape")
+        with torch.no_grad():
+            numbers = rsample_each(self.vector.continuous, shape, generator)
+        choices = self.vector.named(self.vector.sample(shape, generator=generator))
+        return {name: (numbers | choices)[name] for name in self.factors}
 
-    def log_prob(self, value: Mapping[str, Tensor]) -> Tensor:  # type: ignore[override]  # by name
+    def log_prob(self, value: Mapping[str, Tensor]) -> Tensor:  # type: ignore[override]
         """log p(value), summed over the unknowns.
 
         Raises:
-            ValueError: names other than this law's, or values that differ in the shape of sample
+            ValueError: names other than this one's, or values that differ in the shape of sample
                 and batch.
         """
         self._check_names(value, "log_prob")
-        terms = {name: law.log_prob(value[name]) for name, law in self.laws.items()}
+        terms = {name: factor.log_prob(value[name]) for name, factor in self.factors.items()}
         shapes = {name: term.shape for name, term in terms.items()}
         if len(set(shapes.values())) > 1:
             raise ValueError(
@@ -153,54 +192,49 @@ class Joint(NoFormula):
             )
         return torch.stack(list(terms.values())).sum(0)
 
-    def entropy(self) -> Tensor:
-        """In nats, summed over the unknowns."""
-        return self.flattened.entropy()
-
-    def enumerate_support(self, expand: bool = True, *, budget: int = base.MAX_STATES) -> Named:  # type: ignore[override]  # by name
-        """Every state of all unknowns together, `(states, *batch, *event)` by name.
-
-        Raises:
-            ValueError: more states than the budget.
-        """
-        return self.flattened.unpack(self.flattened.enumerate_support(expand, budget=budget))
+    @property
+    def _in_words(self) -> str:
+        return f"a Joint of {checks.listed(self.factors)}"
 
     def _check_names(self, values: Any, method: str) -> None:
-        if not isinstance(values, Mapping) or set(values) != set(self.laws):
+        if not isinstance(values, Mapping) or set(values) != set(self.factors):
             if not isinstance(values, Mapping):
                 came = type(values).__name__
-            elif lacking := [name for name in self.laws if name not in values]:
+            elif lacking := [name for name in self.factors if name not in values]:
                 came = f"a dict without {checks.listed(map(repr, lacking))}"
             else:
-                others = (repr(name) for name in values if name not in self.laws)
+                others = (repr(name) for name in values if name not in self.factors)
                 came = f"a dict with {checks.listed(others)} too"
             raise ValueError(
                 f"Joint.{method} takes a dict with the names "
-                f"{checks.listed(map(repr, self.laws))}; got {came}."
+                f"{checks.listed(map(repr, self.factors))}; got {came}."
             )
 
-    def _each(self, of: Callable[[Any], Tensor]) -> Named:
-        return {name: of(law) for name, law in self.laws.items()}
-
-    def _of(self, laws: dict[str, Any]) -> "Joint":
-        return copies.like(self, Joint(**laws))
+    def _of(self, factors: dict[str, Any]) -> Self:
+        return copies.like(self, Joint(**factors))
 
 
-def _as_part(name: str, law: Any) -> Any:
-    try:
-        part = as_law(law)
-    except ValueError as error:
-        raise ValueError(f"The law of {name!r}: {error}") from None
-    if isinstance(part, Flattened):
+def _as_factor(name: str, factor: Any) -> Any:
+    if isinstance(factor, Joint):
         raise ValueError(
-            f"{name!r} is a Joint itself. Give its laws one by one: Joint(**inner.laws, ...)."
+            f"{name!r} is a Joint itself. Give its factors one by one: Joint(**inner.factors, ...)."
         )
-    return part
+    try:
+        return as_factor(factor)
+    except ValueError as error:
+        raise ValueError(f"The distribution of {name!r}: {error}") from None
 
 
-def _tells(law: Any, what: str) -> bool:
-    """Whether a law says that of itself: one of a user's own need not have logits."""
-    return what == "batch shape" or hasattr(law, "logits")
+def _to_event(factor: Any, ndims: int) -> Any:
+    # torch's own have no to_event
+    return (
+        factor.to_event(ndims) if hasattr(factor, "to_event") else TorchIndependent(factor, ndims)
+    )
+
+
+def _tells(factor: Any, what: str) -> bool:
+    """Whether a factor says that of itself: one of a user's own need not have parameters."""
+    return what == "batch shape" or getattr(factor, "has_params", False)
 
 
 def _listed(found: Mapping[str, Any]) -> str:
@@ -215,7 +249,7 @@ def _listed(found: Mapping[str, Any]) -> str:
 
 
 _ALIKE: dict[str, Callable[[Any], Any]] = {
-    "batch shape": lambda law: law.batch_shape,
-    "dtype": lambda law: law.logits.dtype,
-    "device": lambda law: law.logits.device,
+    "batch shape": lambda factor: factor.batch_shape,
+    "dtype": lambda factor: factor.dtype,
+    "device": lambda factor: factor.device,
 }

@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -10,8 +11,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from hotgrad import ops
-from hotgrad.distributions import base, copies
-from hotgrad.distributions.subset import SubsetLaw
+from hotgrad.distributions import arguments, copies
+from hotgrad.distributions.capabilities import Scores
+from hotgrad.distributions.exponential_family import ExponentialFamily
+from hotgrad.distributions.subset import SubsetDistribution
 from hotgrad.ops import checks
 
 
@@ -33,7 +36,7 @@ def _tensors_to_keep() -> contextlib.AbstractContextManager[None]:
     return torch.inference_mode(False) if inside else contextlib.nullcontext()
 
 
-class KSubset(SubsetLaw):
+class KSubset(SubsetDistribution, ExponentialFamily):
     r"""k of n with $p(S) \propto \prod_{i \in S} \exp(\mathrm{logits}_i)$: conditional Bernoulli.
 
     Independent bits of these log-odds, given that exactly k of them are 1. With e_k the elementary
@@ -43,7 +46,7 @@ class KSubset(SubsetLaw):
 
     Everything is exact: the normaliser, the marginals with their gradient, samples, entropy. A tree
     of products takes O(n k) multiplications in O(log n) steps, and O(n log k) memory. A constant
-    added to all logits of a row changes nothing. Not the law of Gumbel-top-k, which is
+    added to all logits of a row changes nothing. Not the distribution of Gumbel-top-k, which is
     `PlackettLuceSubset`.
 
     Args:
@@ -72,8 +75,8 @@ class KSubset(SubsetLaw):
         super().__init__(logits, k, validate_args)
         self._kept: _Kept | None = None
 
-    def with_logits(self, logits: Tensor) -> Self:
-        return copies.like(self, KSubset(logits, self.k, validate_args=False))
+    def with_params(self, params: Mapping[str, Tensor]) -> Self:
+        return copies.like(self, KSubset(params["logits"], self.k, validate_args=False))
 
     def sample(self, sample_shape: Any = (), *, generator: torch.Generator | None = None) -> Tensor:
         """Exact k-hot vectors of shape `sample_shape + batch_shape + (n,)`."""
@@ -93,18 +96,18 @@ class KSubset(SubsetLaw):
     def log_prob(self, value: Tensor) -> Tensor:
         """log p(value); linear in the value, so f may use it at a straight-through sample."""
         self._check_value(value)
-        tilted, log_prob_of_k = self.log_odds_and_log_prob_of_k()
-        chosen = base.times_log(value, F.logsigmoid(tilted))
-        left_out = base.times_log(1 - value, F.logsigmoid(-tilted))
+        tilted, log_prob_of_k, *_ = self._count()
+        chosen = arguments.times_log(value, F.logsigmoid(tilted))
+        left_out = arguments.times_log(1 - value, F.logsigmoid(-tilted))
         log_prob = (chosen + left_out).sum(-1) - log_prob_of_k
         return log_prob.to(torch.promote_types(value.dtype, self.logits.dtype))
 
-    def log_normaliser(self) -> Tensor:
+    def log_normalizer(self) -> Tensor:
         r"""$\log e_k(\exp(\mathrm{logits}))$, all subsets' weights; its slope is the mean.
 
         Grows with the logits; `log_prob` doesn't subtract it, and keeps more digits.
         """
-        tilted, log_prob_of_k = self.log_odds_and_log_prob_of_k()
+        tilted, log_prob_of_k, *_ = self._count()
         shift = self._prepare().shift.view(self.batch_shape)
         # logsigmoid, since torch's softplus is off by 2e-9 at 20
         total = log_prob_of_k - F.logsigmoid(-tilted).sum(-1) - self.k * shift
@@ -121,27 +124,26 @@ class KSubset(SubsetLaw):
 
         One minus the other would leave no digit of a small one.
         """
-        _, chosen, left_out = self._count()
-        return chosen.view(self.logits.shape), left_out.view(self.logits.shape)
+        _, _, chosen, left_out = self._count()
+        return chosen, left_out
 
     def entropy(self) -> Tensor:
         """In nats."""
-        tilted, log_prob_of_k = self.log_odds_and_log_prob_of_k()
-        mean, rest = self.marginals()
-        chosen = base.times_log(mean, F.logsigmoid(tilted))
-        left_out = base.times_log(rest, F.logsigmoid(-tilted))
+        tilted, log_prob_of_k, mean, rest = self._count()
+        chosen = arguments.times_log(mean, F.logsigmoid(tilted))
+        left_out = arguments.times_log(rest, F.logsigmoid(-tilted))
         return (log_prob_of_k - (chosen + left_out).sum(-1)).to(self.logits.dtype)
 
     def perturb(
         self, sample_shape: Any = (), *, generator: torch.Generator | None = None
-    ) -> Tensor:
-        """Logits plus logistic noise, whose k largest come the closer to this law the larger n.
+    ) -> Scores:
+        """Logits, less a constant, plus logistic noise.
 
-        They are bits of these log-odds, each 1 above a threshold that settles as n grows. Gumbel
-        noise leads to another law. Differentiable in the logits;
-        `(*sample_shape, *batch_shape, n)`.
+        Their k largest come the closer to this distribution the larger n: they are bits of these
+        log-odds, each 1 above a threshold that settles as n grows. Gumbel noise leads to another
+        distribution.
         """
-        return self.perturb_with_slope(sample_shape, generator=generator).scores
+        return {"logits": ops.centred(self.logits) + self._logistic(sample_shape, generator)}
 
     def perturb_with_slope(
         self,
@@ -149,35 +151,48 @@ class KSubset(SubsetLaw):
         scale: float = 1.0,
         *,
         generator: torch.Generator | None = None,
-    ) -> ops.Perturbed:
-        """Logits plus `scale` times logistic noise, and the slope of that noise's -log density."""
-        noise = ops.draw_logistic(
+    ) -> tuple[Scores, Scores]:
+        """The same with `scale` times the noise, and the slope of its -log density."""
+        noise = self._logistic(sample_shape, generator)
+        scores, slope = ops.perturbed_by_logistic(ops.centred(self.logits), noise, scale)
+        return {"logits": scores}, {"logits": slope}
+
+    def _logistic(self, sample_shape: Any, generator: torch.Generator | None) -> Tensor:
+        """Logistic noise for each logit."""
+        return ops.draw_logistic(
             self._extended_shape(sample_shape),
             dtype=self.logits.dtype,
             device=self.logits.device,
             generator=generator,
         )
-        return ops.perturbed_by_logistic(ops.centred(self.logits), noise, scale)
 
     def log_odds_and_log_prob_of_k(self) -> tuple[Tensor, Tensor]:
         """Log-odds of independent bits, `(*batch, n)`, and the log-probability that k are 1.
 
-        Given that k are, the bits have this law. At least float32.
+        Given that k are, the bits have this distribution. At least float32.
         """
-        log_prob, *_ = self._count()
-        return self._tilted, log_prob.view(self.batch_shape)
+        tilted, log_prob_of_k, *_ = self._count()
+        return tilted, log_prob_of_k
 
-    def _count(self) -> tuple[Tensor, Tensor, Tensor]:
-        """log P(N = k) and the marginals, by rows; computed once for value and gradient."""
+    def _count(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """The bits' log-odds, log P(N = k), and what `marginals` returns; counted once.
+
+        The log-odds are the logits plus a constant for each row that makes the bits' sum near k.
+        """
         kept = self._up_to_date()
+        shift, shape = kept.prepared.shift.view((*self.batch_shape, 1)), self.logits.shape
         with_gradient = torch.is_grad_enabled() and self.logits.requires_grad
         if kept.counted is None or (with_gradient and not kept.counted[0].requires_grad):
             with _tensors_to_keep():
-                rows = self._wide + kept.prepared.shift.view((*self.batch_shape, 1))
-                kept.counted = ops.k_of_n.log_prob_and_marginals(
-                    rows.reshape(-1, self.event_shape[0]), self.k, kept.prepared.levels
-                )
-        return kept.counted
+                rows = (self._wide + shift).reshape(-1, self.event_shape[0])
+                kept.counted = ops.k_of_n.log_prob_and_marginals(rows, self.k, kept.prepared.levels)
+        log_prob, chosen, left_out = kept.counted
+        return (
+            self._wide + shift,
+            log_prob.view(self.batch_shape),
+            chosen.view(shape),
+            left_out.view(shape),
+        )
 
     def _prepare(self) -> ops.k_of_n.Prepared:
         return self._up_to_date().prepared
@@ -199,8 +214,3 @@ class KSubset(SubsetLaw):
         if readable:
             self._kept = fresh
         return fresh
-
-    @property
-    def _tilted(self) -> Tensor:
-        """The logits plus a constant for each row that makes the bits' sum near k."""
-        return self._wide + self._prepare().shift.view((*self.batch_shape, 1))

@@ -1,4 +1,4 @@
-"""Divergences: closed forms where the pair has one, a Monte Carlo estimate for relaxed laws.
+"""Divergences: closed forms where the pair has one, an estimate for relaxed distributions.
 
 The closed forms are registered with torch, so `torch.distributions.kl_divergence` finds them, for
 independent parts too. They stay finite, with finite gradients, where a mask rules out the same
@@ -17,7 +17,7 @@ from torch.distributions import OneHotCategorical as TorchOneHotCategorical
 from torch.distributions.kl import kl_divergence, register_kl
 
 from hotgrad import ops
-from hotgrad.distributions import base
+from hotgrad.distributions import arguments
 from hotgrad.distributions.bernoulli import Bernoulli
 from hotgrad.distributions.binary_concrete import BinaryConcrete
 from hotgrad.distributions.categorical import OneHotCategorical
@@ -43,26 +43,28 @@ def _check_pair(p: Distribution, q: Distribution) -> None:
 
 @register_kl(TorchOneHotCategorical, OneHotCategorical)  # type: ignore[untyped-decorator]
 @register_kl(OneHotCategorical, TorchOneHotCategorical)  # type: ignore[untyped-decorator]
+@register_kl(OneHotCategorical, OneHotCategorical)  # type: ignore[untyped-decorator]
 def _kl_categorical(p: TorchOneHotCategorical, q: TorchOneHotCategorical) -> Tensor:
     """sum_k p_k (log p_k - log q_k)."""
     _check_pair(p, q)
     if not isinstance(p, OneHotCategorical):
-        p = OneHotCategorical(**base.parameter_of(p), validate_args=False)
+        p = OneHotCategorical(**arguments.parameter_of(p), validate_args=False)
     if not isinstance(q, OneHotCategorical):
-        q = OneHotCategorical(**base.parameter_of(q), validate_args=False)
+        q = OneHotCategorical(**arguments.parameter_of(q), validate_args=False)
     dtype = torch.promote_types(p.logits.dtype, q.logits.dtype)
     return _weighted_log_ratio(p.log_probs, q.log_probs).sum(-1).to(dtype)
 
 
 @register_kl(TorchBernoulli, Bernoulli)  # type: ignore[untyped-decorator]
 @register_kl(Bernoulli, TorchBernoulli)  # type: ignore[untyped-decorator]
+@register_kl(Bernoulli, Bernoulli)  # type: ignore[untyped-decorator]
 def _kl_bernoulli(p: TorchBernoulli, q: TorchBernoulli) -> Tensor:
     """p (log p - log q) + (1 - p) (log(1 - p) - log(1 - q))."""
     _check_pair(p, q)
     if not isinstance(p, Bernoulli):
-        p = Bernoulli(**base.parameter_of(p), validate_args=False)
+        p = Bernoulli(**arguments.parameter_of(p), validate_args=False)
     if not isinstance(q, Bernoulli):
-        q = Bernoulli(**base.parameter_of(q), validate_args=False)
+        q = Bernoulli(**arguments.parameter_of(q), validate_args=False)
     dtype = torch.promote_types(p.logits.dtype, q.logits.dtype)
     a, b = ops.widened(p.logits), ops.widened(q.logits)
     if ops.plain(a) and ops.plain(b):
@@ -78,7 +80,7 @@ def _kl_k_subset(p: KSubset, q: KSubset) -> Tensor:
     """That of the independent bits at p's marginals, less the log-ratio of their counts."""
     if p.k != q.k or p.event_shape != q.event_shape:
         raise ValueError(
-            "The KL divergence between KSubset laws needs the same k and n, got "
+            "The KL divergence between two KSubset needs the same k and n, got "
             f"{p.k} of {p.event_shape[0]} and {q.k} of {q.event_shape[0]}."
         )
     _check_pair(p, q)
@@ -100,6 +102,7 @@ def _kl_k_subset(p: KSubset, q: KSubset) -> Tensor:
 
 @register_kl(TorchIndependent, Independent)  # type: ignore[untyped-decorator]
 @register_kl(Independent, TorchIndependent)  # type: ignore[untyped-decorator]
+@register_kl(Independent, Independent)  # type: ignore[untyped-decorator]
 def _kl_independent(p: TorchIndependent[Any], q: TorchIndependent[Any]) -> Tensor:
     """The sum over the parts."""
     _check_pair(p, q)
@@ -108,10 +111,10 @@ def _kl_independent(p: TorchIndependent[Any], q: TorchIndependent[Any]) -> Tenso
     return ops.over_event(divergence, divergence.ndim - parts)
 
 
-def _within(law: TorchIndependent[Any], parts: int) -> Distribution:
+def _within(product: TorchIndependent[Any], parts: int) -> Distribution:
     """What is left inside when so many dimensions are taken out of the event again."""
-    rest = law.reinterpreted_batch_ndims - parts
-    return TorchIndependent(law.base_dist, rest) if rest else law.base_dist
+    rest = product.reinterpreted_batch_ndims - parts
+    return TorchIndependent(product.base_dist, rest) if rest else product.base_dist
 
 
 @register_kl(Concrete, Concrete)  # type: ignore[untyped-decorator]
@@ -126,12 +129,13 @@ def _kl_relaxed(p: Distribution, q: Distribution) -> Tensor:
 @register_kl(Joint, Joint)  # type: ignore[untyped-decorator]
 def _kl_joint(p: Joint, q: Joint) -> Tensor:
     """The sum over the unknowns."""
-    if set(p.laws) != set(q.laws):
+    if set(p.factors) != set(q.factors):
         raise ValueError(
-            "The KL divergence between Joint laws needs the same names, got "
-            f"{checks.listed(sorted(p.laws))} and {checks.listed(sorted(q.laws))}."
+            "The KL divergence between two Joint needs the same names, got "
+            f"{checks.listed(sorted(p.factors))} and {checks.listed(sorted(q.factors))}."
         )
-    return torch.stack([kl_divergence(law, q[name]) for name, law in p.laws.items()]).sum(0)
+    terms = [kl_divergence(factor, q[name]) for name, factor in p.factors.items()]
+    return torch.stack(terms).sum(0)
 
 
 def _weighted_log_ratio(log_p: Tensor, log_q: Tensor) -> Tensor:
@@ -149,17 +153,17 @@ def monte_carlo_kl(
     num_samples: int = 1,
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    r"""An unbiased estimate of KL(p || q) between relaxed laws, with an unbiased pathwise gradient.
+    r"""An unbiased estimate of KL(p || q) between relaxed distributions, with a pathwise gradient.
 
     $$\frac{1}{S} \sum_{s=1}^{S} \log p(z_s) - \log q(z_s), \quad z_s \sim p.$$
 
-    Two Concrete laws have no closed form. Samples are scored in their twins' unbounded space, so
-    the estimate is finite at any temperature, and +inf where the two mask different categories. A
-    single estimate may be negative.
+    Two Concrete distributions have no closed form. Samples are scored in their twins' unbounded
+    space, so the estimate is finite at any temperature, and +inf where the two mask different
+    categories. A single estimate may be negative.
 
     Args:
         p: `Concrete` or `BinaryConcrete`, or `to_event` of them.
-        q: a law of the same kind.
+        q: a distribution of the same kind.
         num_samples: S.
         generator: the source of randomness.
 
@@ -167,7 +171,7 @@ def monte_carlo_kl(
         `(*batch,)`, in nats.
 
     Raises:
-        ValueError: another kind of law, or two different kinds.
+        ValueError: another kind of distribution, or two different kinds.
 
     Example:
         >>> p = hg.Concrete(0.5, logits=torch.tensor([1.0, 0.0]))
@@ -181,16 +185,16 @@ def monte_carlo_kl(
     https://arxiv.org/abs/1611.00712
     """
     num_samples = checks.check_count(num_samples, "num_samples")
-    kinds = [type(getattr(law, "law", law)) for law in (p, q)]
+    kinds = [type(getattr(one, "bases", (one,))[0]) for one in (p, q)]
     for kind in kinds:
         if not hasattr(kind, "log_prob_of_twin"):
             raise ValueError(
-                f"monte_carlo_kl takes Concrete or BinaryConcrete laws, got {kind.__name__}. "
-                "Discrete laws have a closed form: torch.distributions.kl_divergence."
+                f"monte_carlo_kl takes Concrete or BinaryConcrete, got {kind.__name__}. "
+                "Discrete distributions have a closed form: torch.distributions.kl_divergence."
             )
     if kinds[0] is not kinds[1]:
         raise ValueError(
-            "monte_carlo_kl takes two laws of one kind, got "
+            "monte_carlo_kl takes two distributions of one kind, got "
             f"{kinds[0].__name__} and {kinds[1].__name__}."
         )
     _check_pair(p, q)

@@ -1,17 +1,25 @@
 """k of n drawn one after another without replacement, and the order forgotten."""
 
+import math
+from collections.abc import Mapping
 from typing import Any, Self
 
 import torch
 from torch import Tensor
 
 from hotgrad import ops
-from hotgrad.distributions import base, copies
-from hotgrad.distributions.subset import SubsetLaw
+from hotgrad.distributions import copies
+from hotgrad.distributions.capabilities import Scores
+from hotgrad.distributions.noise_driven import NoiseDriven
+from hotgrad.distributions.samples import Coupled
+from hotgrad.distributions.subset import SubsetDistribution
 from hotgrad.ops import checks
 
+SUMMED_SUBSETS = 2**11
+"""The most subsets that an entropy is summed over without a second thought."""
 
-class PlackettLuceSubset(SubsetLaw):
+
+class PlackettLuceSubset(SubsetDistribution, NoiseDriven):
     r"""The set of the first k draws without replacement, each from the softmax of what is left.
 
     Equally: the k largest of logits + Gumbel noise. With $w_i = \exp(\mathrm{logits}_i)$ and W the
@@ -20,8 +28,8 @@ class PlackettLuceSubset(SubsetLaw):
     $$P(S) = \int_0^1 \prod_{i \in S} (1 - u^{w_i / W}) \, du,$$
 
     which is computed by quadrature, and so are the marginals: to about 1e-11 in float64, to
-    rounding in float32. Not the law whose probabilities are proportional to the product of the
-    items' weights, which is `KSubset`.
+    rounding in float32. Not the distribution whose probabilities are proportional to the product of
+    the items' weights, which is `KSubset`.
 
     Args:
         logits: `(*batch, n)`; -inf masks an item, which is then never chosen.
@@ -43,8 +51,12 @@ class PlackettLuceSubset(SubsetLaw):
     van Hoof, Welling, 2020), appendix B, https://arxiv.org/abs/2002.06043
     """
 
-    def with_logits(self, logits: Tensor) -> Self:
-        return copies.like(self, PlackettLuceSubset(logits, self.k, validate_args=False))
+    @property
+    def log_prob_is_differentiable(self) -> bool:
+        return False
+
+    def with_params(self, params: Mapping[str, Tensor]) -> Self:
+        return copies.like(self, PlackettLuceSubset(params["logits"], self.k, validate_args=False))
 
     def sample(self, sample_shape: Any = (), *, generator: torch.Generator | None = None) -> Tensor:
         """Exact k-hot vectors of shape `sample_shape + batch_shape + (n,)`."""
@@ -56,8 +68,7 @@ class PlackettLuceSubset(SubsetLaw):
     ) -> Tensor:
         """The items' indices in the order in which they are drawn, `(*sample_shape, *batch, k)`."""
         with torch.no_grad():
-            scores = self.perturb(sample_shape, generator=generator)
-            return scores.topk(self.k).indices
+            return self._perturbed(sample_shape, generator).topk(self.k).indices
 
     def log_prob(self, value: Tensor) -> Tensor:
         """log P(S); the value is a k-hot vector, through which no gradient flows."""
@@ -78,11 +89,16 @@ class PlackettLuceSubset(SubsetLaw):
     def mean(self) -> Tensor:
         """The marginals P(item i is chosen), differentiable.
 
-        Costs a Poisson-binomial law at each of 64 quadrature nodes (128 in float64).
+        Costs a Poisson-binomial distribution at each of 64 quadrature nodes (128 in float64).
         """
         columns = self._wide.reshape(-1, self.event_shape[0]).t().contiguous()
         marginals = ops.race_marginals(columns, self.k)
         return marginals.t().reshape(self.logits.shape).to(self.logits.dtype)
+
+    @property
+    def entropy_is_exact(self) -> bool:
+        """Whether the subsets are few: it is a sum over them."""
+        return math.comb(self.event_shape[0], self.k) <= SUMMED_SUBSETS
 
     def entropy(self) -> Tensor:
         """In nats, summed over all subsets; for supports within the budget."""
@@ -102,14 +118,18 @@ class PlackettLuceSubset(SubsetLaw):
 
     def harden(self, noise: Tensor) -> Tensor:
         """The k-hot vector that the noise leads to."""
-        return self.argmax(ops.centred(self.logits).detach() + noise[..., 0, :])
+        return self.argmax({"logits": ops.centred(self.logits).detach() + noise[..., 0, :]})
 
     def relax(self, noise: Tensor, temperature: float | Tensor) -> Tensor:
         """The row-wise maximum of k relaxed one-hot columns, the j-th with the j-th draw's winner.
 
         Entries in [0, 1]; at a low temperature they are near the hard vector's.
         """
-        return ops.columns_maximum(ops.relaxed_columns(self.logits, noise, temperature))
+        return ops.columns_maximum(self.relaxed_columns(noise, temperature))
+
+    def relaxed_columns(self, noise: Tensor, temperature: float | Tensor) -> Tensor:
+        """The k relaxed one-hot vectors of this noise, `(..., k, n)`."""
+        return ops.relaxed_columns(self.logits, noise, temperature)
 
     def conditional_noise(self, outcome: Tensor, noise: Tensor) -> Tensor:
         """Fresh noise turned into noise that leads to `outcome`, differentiable in the logits.
@@ -139,29 +159,26 @@ class PlackettLuceSubset(SubsetLaw):
         temperature: float | Tensor,
         *,
         generator: torch.Generator | None = None,
-    ) -> base.Coupled:
+    ) -> Coupled:
         """k-hot vectors, with two relaxed samples that lead to them, by `relax_top_k`.
 
         Given the order, whose log-probability is `log_prob`: given the set alone the noise costs a
         quadrature for each sample. The relaxation is smooth in the scores, which the row-wise
         maximum of columns, whose winners jump, is not.
         """
-        scores = self.perturb(sample_shape, generator=generator)
+        scores = self._perturbed(sample_shape, generator)
         order = scores.detach().topk(self.k).indices
         fresh = self._draw_gumbel(sample_shape, generator)
         given = ops.centred(self.logits) + ops.gumbel_given_order(self._wide, order, fresh)
         relaxed, relaxed_given = (self.relax_top_k(s, temperature) for s in (scores, given))
         hard = torch.zeros_like(self.logits.expand(scores.shape)).scatter(-1, order, 1.0)
-        return base.Coupled(hard, self.log_prob_of_order(order), relaxed, relaxed_given)
+        return Coupled(hard, self.log_prob_of_order(order), relaxed, relaxed_given)
 
     def perturb(
         self, sample_shape: Any = (), *, generator: torch.Generator | None = None
-    ) -> Tensor:
-        """Logits less their maximum, plus Gumbel noise: scores whose k largest follow this law.
-
-        Differentiable in the logits; `(*sample_shape, *batch_shape, n)`.
-        """
-        return ops.centred(self.logits) + self._draw_gumbel(sample_shape, generator)
+    ) -> Scores:
+        """Logits, less a constant, plus Gumbel noise: their k largest follow this distribution."""
+        return {"logits": self._perturbed(sample_shape, generator)}
 
     def perturb_with_slope(
         self,
@@ -169,14 +186,29 @@ class PlackettLuceSubset(SubsetLaw):
         scale: float = 1.0,
         *,
         generator: torch.Generator | None = None,
-    ) -> ops.Perturbed:
+    ) -> tuple[Scores, Scores]:
         """Logits plus `scale` times Gumbel noise, and the slope of that noise's -log density."""
         noise = self._draw_gumbel(sample_shape, generator)
-        return ops.perturbed_by_gumbel(self.logits, noise, scale)
+        scores, slope = ops.perturbed_by_gumbel(self.logits, noise, scale)
+        return {"logits": scores}, {"logits": slope}
+
+    def relaxed_top_k_sample(
+        self,
+        temperature: float | Tensor,
+        sample_shape: Any = (),
+        *,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        """The k largest perturbed logits, relaxed by k successive softmaxes."""
+        return self.relax_top_k(self._perturbed(sample_shape, generator), temperature)
 
     def relax_top_k(self, scores: Tensor, temperature: float | Tensor) -> Tensor:
         """The k largest scores `(..., n)`, relaxed by k successive softmaxes."""
         return ops.relaxed_top_k(scores, self.k, temperature).to(self.logits.dtype)
+
+    def _perturbed(self, sample_shape: Any, generator: torch.Generator | None) -> Tensor:
+        """Scores `(*sample_shape, *batch_shape, n)`, differentiable in the logits."""
+        return ops.centred(self.logits) + self._draw_gumbel(sample_shape, generator)
 
     def _with_columns(self, ranking: Tensor, noise: Tensor) -> Tensor:
         """The noise with another row 0."""

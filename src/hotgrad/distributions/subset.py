@@ -1,22 +1,22 @@
-"""What the two laws of k-hot vectors share: their event, their states and their best state.
+"""What the two distributions of k-hot vectors share: event, states and most probable state.
 
 `KSubset` and `PlackettLuceSubset` have the same states and different probabilities; samples of the
 one scored with the other disagree with it.
 """
 
-from abc import abstractmethod
+from collections.abc import Mapping
 from itertools import combinations
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 from torch.distributions import constraints
 
 from hotgrad import ops
-from hotgrad.distributions import base
-from hotgrad.distributions.budget import check_budget, spread, subsets
-from hotgrad.distributions.formulas import NoFormula
-from hotgrad.distributions.independent import EventMixin
+from hotgrad.distributions import arguments
+from hotgrad.distributions.budget import MAX_STATES, check_budget, spread, subsets
+from hotgrad.distributions.capabilities import Scores
+from hotgrad.distributions.discrete import DiscreteDistribution
 from hotgrad.ops import checks, parameters
 
 
@@ -36,8 +36,8 @@ class KHot(constraints.Constraint):
         return exact & (value.sum(-1, dtype=torch.float64) == self.k)
 
 
-class SubsetLaw(EventMixin, NoFormula):
-    """A law of k-hot vectors `(n,)` with one logit for each item.
+class SubsetDistribution(DiscreteDistribution):
+    """A distribution of k-hot vectors `(n,)` with one logit for each item.
 
     Args:
         logits: `(*batch, n)`; -inf masks an item, which is then never chosen.
@@ -49,14 +49,26 @@ class SubsetLaw(EventMixin, NoFormula):
     arg_constraints: ClassVar[dict[str, Any]] = {"logits": constraints.real_vector}
 
     def __init__(self, logits: Tensor, k: int, validate_args: bool | None = None) -> None:
-        validate = base.resolve_validation(validate_args)
+        validate = arguments.resolve_validation(validate_args)
         parameters.check_parameter(logits, "logits", event_dims=1)
         self.k = checks.check_subset_size(k, logits.shape[-1])
         if validate and checks.values_readable(logits):
             parameters.check_subset_logits(logits, self.k)
-        self.logits = logits
-        super().__init__(logits.shape[:-1], logits.shape[-1:], validate_args=False)
-        self._validate_args = validate
+        self._logits = logits
+        super().__init__(logits.shape[:-1], logits.shape[-1:], validate_args=validate)
+
+    @property
+    def logits(self) -> Tensor:
+        """Of the items, as they were given."""
+        return self._logits
+
+    @property
+    def params(self) -> dict[str, Tensor]:
+        return {"logits": self._logits}
+
+    @property
+    def constants(self) -> dict[str, Any]:
+        return {"k": self.k}
 
     @property
     def support(self) -> KHot:
@@ -64,14 +76,7 @@ class SubsetLaw(EventMixin, NoFormula):
         return KHot(self.k)
 
     def __repr__(self) -> str:
-        return base.described(self, k=self.k, logits=self.logits)
-
-    def expand(self, batch_shape: Any, _instance: Any = None) -> Self:
-        return self.with_logits(self.logits.expand(self._expanded(batch_shape) + self.event_shape))
-
-    @abstractmethod
-    def with_logits(self, logits: Tensor) -> Self:
-        """k of as many items with other logits, of any batch shape."""
+        return arguments.described(self, k=self.k, logits=self.logits)
 
     @property
     def variance(self) -> Tensor:
@@ -80,14 +85,18 @@ class SubsetLaw(EventMixin, NoFormula):
 
     @property
     def mode(self) -> Tensor:
-        """The likeliest subset: the k largest logits."""
-        return self.argmax(self.logits)
+        """The most probable subset: the k largest logits."""
+        return self.argmax(self.params)
 
-    def argmax(self, scores: Tensor) -> Tensor:
-        """The k-hot vector z with the largest <scores, z>, for scores `(..., n)`."""
-        return ops.k_hot(scores, self.k, self.logits.dtype)
+    def argmax(self, scores: Mapping[str, Tensor]) -> Tensor:
+        """The k-hot vector of the k largest scores `(..., n)`."""
+        return ops.k_hot(scores["logits"], self.k, self.logits.dtype)
 
-    def enumerate_support(self, expand: bool = True, *, budget: int = base.MAX_STATES) -> Tensor:
+    def statistics(self, value: Tensor) -> Scores:
+        """The items chosen, each of which counts its logit."""
+        return {"logits": value}
+
+    def enumerate_support(self, expand: bool = True, *, budget: int = MAX_STATES) -> Tensor:
         """All n choose k vectors, `(states, *batch_shape, n)`, or `(states, 1, .., n)`.
 
         Raises:
@@ -105,7 +114,7 @@ class SubsetLaw(EventMixin, NoFormula):
         chosen = chosen.reshape(states, k).to(self.logits.device)
         listed = self.logits.new_zeros((states, n)).scatter(1, chosen, 1.0)
         listed = listed.view((states,) + (1,) * len(self.batch_shape) + (n,))
-        return spread(listed, self, expand)
+        return spread(listed, self.batch_shape + self.event_shape, expand)
 
     @property
     def _wide(self) -> Tensor:

@@ -1,6 +1,6 @@
 """Gradient estimators for E_q[f(z)], one family to a file."""
 
-from hotgrad.estimators.base import Estimator, Pathwise, missing_methods
+from hotgrad.estimators.base import Estimator, missing_methods
 from hotgrad.estimators.baselines import Learned, LeaveOneOut, MovingAverage, NoBaseline
 from hotgrad.estimators.control_variate import REBAR, RELAX
 from hotgrad.estimators.coupled import ARM, DisARM
@@ -14,7 +14,9 @@ from hotgrad.estimators.gumbel_straight_through import (
 from hotgrad.estimators.independent_parts import IndeCateR
 from hotgrad.estimators.learned_temperature import LearnedTemperature
 from hotgrad.estimators.muprop import MuProp
-from hotgrad.estimators.named import (
+from hotgrad.estimators.pathwise import Pathwise
+from hotgrad.estimators.perturb_and_map import IMLE, PerturbedMAP
+from hotgrad.estimators.registry import (
     ESTIMATORS,
     at_temperature,
     has_baseline,
@@ -22,7 +24,6 @@ from hotgrad.estimators.named import (
     make_estimator,
     row_wise_estimators,
 )
-from hotgrad.estimators.perturb_and_map import IMLE, PerturbedMAP
 from hotgrad.estimators.relaxed import GumbelSoftmax, RelaxedTopK
 from hotgrad.estimators.score_function import ScoreFunction
 from hotgrad.estimators.straight_through import ReinMax, StraightThrough

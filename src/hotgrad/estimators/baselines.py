@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from hotgrad.distributions import DiscreteDistribution
 from hotgrad.ops import checks
 
 
@@ -19,7 +20,7 @@ from hotgrad.ops import checks
 class NoBaseline:
     """f as it is: the plain REINFORCE estimator, unbiased and usually far too noisy."""
 
-    def centre(self, values: Tensor, q: Any) -> Tensor:
+    def centre(self, values: Tensor, q: DiscreteDistribution) -> Tensor:
         """The values themselves."""
         return values
 
@@ -36,7 +37,7 @@ class LeaveOneOut:
 
     least_samples: ClassVar[int] = 2
 
-    def centre(self, values: Tensor, q: Any) -> Tensor:
+    def centre(self, values: Tensor, q: DiscreteDistribution) -> Tensor:
         """Each value less the mean of the others."""
         count = values.shape[0]
         if count < self.least_samples:
@@ -80,7 +81,7 @@ class MovingAverage(nn.Module):
     def extra_repr(self) -> str:
         return f"decay={self.decay}"
 
-    def centre(self, values: Tensor, q: Any) -> Tensor:
+    def centre(self, values: Tensor, q: DiscreteDistribution) -> Tensor:
         """The values less the average so far (0 at the first call)."""
         centred = values - (self.total / self.weight.clamp(min=1e-12)).to(values.dtype)
         # an empty batch has no mean
@@ -92,7 +93,7 @@ class MovingAverage(nn.Module):
 
 
 class Learned(nn.Module):
-    r"""A network's prediction of f from the law's marginals, trained along with everything else.
+    r"""A network's prediction of f from q's marginals, trained along with everything else.
 
     $f(z_s) - b(\bar q)$, where $\bar q$ = `q.mean` is detached. The squared error $(f - b)^2$ is
     minimised in the same backward pass as the loss, whatever the loss's sign: give the module's
@@ -118,7 +119,7 @@ class Learned(nn.Module):
         """A function, which torch doesn't show as it does a module."""
         return "" if isinstance(self.module, nn.Module) else repr(self.module)
 
-    def centre(self, values: Tensor, q: Any) -> Tensor:
+    def centre(self, values: Tensor, q: DiscreteDistribution) -> Tensor:
         """The values less the prediction, with a gradient to the module."""
         # its own copy, which it may change in place
         prediction: Any = self.module(q.mean.detach().clone())

@@ -5,18 +5,28 @@ All of it is worked out beside the model's own graph: neither f's parameters nor
 logits learn from anything but f at hard samples and the finished gradient.
 """
 
+import warnings
 from abc import abstractmethod
-from collections.abc import Callable
-from typing import Any, ClassVar
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, Self, cast
 
 import torch
 from torch import Tensor, nn
 
-from hotgrad.estimators.base import Estimator, Function, check_temperature_fits
+from hotgrad.distributions import DiscreteDistribution
+from hotgrad.distributions.capabilities import CanCouple, CanSample, HasMean, HasParams
+from hotgrad.estimators.base import Estimator, Function
 from hotgrad.estimators.baselines import LeaveOneOut
-from hotgrad.estimators.explicit import pullback, transformed, with_gradient
+from hotgrad.estimators.critic import Critic
+from hotgrad.estimators.explicit_gradients import (
+    NotTwiceDifferentiableError,
+    pullback,
+    transformed,
+    with_gradient,
+)
 from hotgrad.estimators.learned_temperature import WithTemperature, in_words
-from hotgrad.ops import checks
+from hotgrad.estimators.pathwise import check_temperature_fits
+from hotgrad.ops import checks, widened
 
 
 class _Relaxing(WithTemperature, Estimator):
@@ -27,40 +37,51 @@ class _Relaxing(WithTemperature, Estimator):
     """
 
     unbiased = True
-    requires: ClassVar[tuple[str, ...]] = ("couple", "with_logits")
+    requires: ClassVar[tuple[type, ...]] = (CanSample, CanCouple, HasParams)
+    arguments: ClassVar[tuple[str, ...]] = ("temperature",)
 
     @abstractmethod
-    def _control(self, f: Function, relaxed: Tensor, q: Any) -> Tensor:
+    def _control(self, f: Function, relaxed: Tensor, q: DiscreteDistribution) -> Tensor:
         """c, `(samples, *batch)`, for relaxed samples `(samples, *batch, *event)`."""
 
     def surrogate(
-        self, f: Function, q: Any, num_samples: int, generator: torch.Generator | None
+        self,
+        f: Function,
+        q: DiscreteDistribution,
+        num_samples: int,
+        generator: torch.Generator | None,
     ) -> Tensor:
         """The mean of f at hard samples; its backward also makes the gradient's variance small."""
         if not torch.is_grad_enabled():
             return f(q.sample((num_samples,), generator=generator)).mean(0)
         check_temperature_fits(self.log_temperature, q)
-        logits: Tensor = q.logits
+        params: dict[str, Tensor] = q.params
+        carriers = list(params.values())
         own = [p for p in self.parameters() if p.requires_grad] if self.training else []
-        learns = bool(own) and not transformed(logits)
+        learns = bool(own) and not transformed(*carriers)
 
-        def coupled(logits: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
-            pair = q.with_logits(logits).couple(
-                (num_samples,), self.temperature, generator=generator
-            )
-            control = self._control(f, torch.cat([pair.relaxed, pair.relaxed_given]), q)
-            return (pair.log_prob, *control.chunk(2)), pair.hard
+        def coupled(*points: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
+            copy = q.with_params(dict(zip(params, points, strict=True)))
+            pairs = [
+                base.couple((num_samples,), self.temperature, generator=generator)
+                for base in cast(tuple[CanCouple, ...], copy.bases)
+            ]
+            relaxed = [copy.join([pair.relaxed for pair in pairs])]
+            relaxed.append(copy.join([pair.relaxed_given for pair in pairs]))
+            control = self._control(f, torch.cat(relaxed), q)
+            log_prob = copy.total([pair.log_prob for pair in pairs])
+            return (log_prob, *control.chunk(2)), copy.join([pair.hard for pair in pairs])
 
-        (log_prob, first, given), pull, hard = pullback(coupled, logits, create_graph=learns)
+        (log_prob, first, given), pull, hard = pullback(coupled, carriers, create_graph=learns)
         values = f(hard)
         left = (values.detach() - given).to(log_prob.dtype)
         if num_samples > 1:
             # what is left may lie far from 0, which is noise times the score
             left = LeaveOneOut().centre(left, q)
         share = torch.full_like(first, 1 / num_samples)
-        gradient = pull((left / num_samples, share, -share))
-        value = with_gradient(values.mean(0), logits, gradient)
-        return _descend(value, gradient, own) if learns else value
+        gradients = pull((left / num_samples, share, -share))
+        value = with_gradient(values.mean(0), carriers, gradients, self.label)
+        return _descend(value, gradients, own) if learns else value
 
 
 class REBAR(_Relaxing):
@@ -68,11 +89,11 @@ class REBAR(_Relaxing):
 
     y is the relaxed sample of the noise that led to z, y' that of noise drawn anew given z.
     Unbiased for any f that is differentiable between the vertices, at any temperature and scale
-    $\eta$. Both learn, in training mode, by lowering the variance of the gradient to the logits: in
-    the backward pass of your own loss, whatever its sign. Give them to the optimiser (`REBAR` is a
-    module), do nothing else. With several samples, what the control variate leaves of f is taken
-    against the other samples' mean. 3 S evaluations of f, 2 S of them between the vertices. Inside
-    `torch.compile` and `torch.func` it doesn't learn.
+    $\eta$. Both learn, in training mode, by lowering the variance of the gradient to q's
+    parameters: in the backward pass of your own loss, whatever its sign. Give them to the optimiser
+    (`REBAR` is a module), do nothing else. With several samples, what the control variate leaves of
+    f is taken against the other samples' mean. 3 S evaluations of f, 2 S of them between the
+    vertices. Inside `torch.compile` and `torch.func` it doesn't learn.
 
     On `PlackettLuceSubset` y is `relax_top_k` of the scores, and y' is drawn given the order.
 
@@ -102,6 +123,7 @@ class REBAR(_Relaxing):
 
     relaxes_f = True
     differentiates_f = True
+    name = "rebar"
 
     def __init__(self, temperature: float | Tensor = 0.5, scale: float = 1.0) -> None:
         super().__init__(temperature)
@@ -111,11 +133,11 @@ class REBAR(_Relaxing):
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, scale={in_words(self.scale)}"
 
-    def evaluations(self, q: Any, num_samples: int) -> int:
+    def evaluations(self, q: DiscreteDistribution, num_samples: int) -> int:
         """Three a sample: at z, y and y'."""
         return 3 * num_samples
 
-    def _control(self, f: Function, relaxed: Tensor, q: Any) -> Tensor:
+    def _control(self, f: Function, relaxed: Tensor, q: DiscreteDistribution) -> Tensor:
         return self.scale * f(relaxed)
 
 
@@ -124,7 +146,7 @@ class RELAX(_Relaxing):
 
     As `REBAR`, with a network c, the critic, in place of f: f is only evaluated, at hard samples.
     Unbiased whatever the critic says. It learns, with the temperature, in training mode, by
-    lowering the variance of the gradient to the logits: in the backward pass of your own loss,
+    lowering the variance of the gradient to q's parameters: in the backward pass of your own loss,
     whatever its sign. Give its parameters to the optimiser (`RELAX` is a module), do nothing else.
     Until it has learnt something it is as noisy as `ScoreFunction`, with several samples as with
     `LeaveOneOut`. S evaluations of f. Inside `torch.compile` and `torch.func` it doesn't learn.
@@ -132,7 +154,7 @@ class RELAX(_Relaxing):
     Args:
         critic: `critic(y, mean) -> (samples, *batch)` for relaxed samples y `(samples, *batch,
             *event)`; `mean` is `q.mean` in the same shape, by which the critic may tell one batch
-            element's law from another's. For example `Critic(event_shape)`.
+            element's distribution from another's. For example `Critic(event_shape)`.
         temperature: of the relaxed samples at the start; a number, or a tensor that broadcasts
             against the logits, for parts that learn their own.
 
@@ -155,7 +177,10 @@ class RELAX(_Relaxing):
 
     relaxes_f = False
     differentiates_f = False
-    requires = ("couple", "with_logits", "mean")
+    requires = (CanSample, CanCouple, HasParams, HasMean)
+    name = "relax"
+    arguments = ("critic", "temperature")
+    must_learn = True
 
     def __init__(
         self, critic: Callable[[Tensor, Tensor], Tensor], temperature: float | Tensor = 0.5
@@ -168,11 +193,25 @@ class RELAX(_Relaxing):
             )
         self.critic = critic
 
+    @classmethod
+    def example(cls) -> str:
+        return "RELAX(critic)"
+
+    @property
+    def in_python(self) -> str:
+        """With a critic that has learnt nothing yet."""
+        return "hg.RELAX(hg.Critic(q.event_shape))"
+
+    @classmethod
+    def defaults_for(cls, q: DiscreteDistribution, *, budget: int) -> list[Self]:
+        """With a critic of its own, which has learnt nothing yet."""
+        return [cls(Critic(q.event_shape))]
+
     def extra_repr(self) -> str:
         said = super().extra_repr()
         return said if isinstance(self.critic, nn.Module) else f"{self.critic!r}, {said}"
 
-    def _control(self, f: Function, relaxed: Tensor, q: Any) -> Tensor:
+    def _control(self, f: Function, relaxed: Tensor, q: DiscreteDistribution) -> Tensor:
         said = self.critic(relaxed, q.mean.detach().expand_as(relaxed))
         expected = relaxed.shape[: relaxed.ndim - len(q.event_shape)]
         got = tuple(said.shape) if isinstance(said, Tensor) else type(said).__name__
@@ -189,14 +228,13 @@ class RELAX(_Relaxing):
         return said
 
 
-def _descend(value: Tensor, gradient: Tensor, parameters: list[nn.Parameter]) -> Tensor:
+def _descend(value: Tensor, gradients: Sequence[Tensor], parameters: list[nn.Parameter]) -> Tensor:
     """The value, whose backward also gives the parameters the slope of the gradient's square.
 
     The gradient's mean is fixed, so the slope of its square is that of its variance.
     """
-    square = gradient.to(torch.promote_types(gradient.dtype, torch.float32)).square().sum()
-    # f may hold the graph of an outer expectation by the same module, which is still needed
-    slopes = torch.autograd.grad(square, parameters, allow_unused=True, retain_graph=True)
+    square = torch.stack([widened(gradient).square().sum() for gradient in gradients]).sum()
+    slopes = _slopes(square, parameters)
     # f's second derivative may be infinite where its first isn't: nothing is learnt from that
     pairs = [
         (p, torch.where(s.isfinite().all(), s, 0.0))
@@ -205,6 +243,22 @@ def _descend(value: Tensor, gradient: Tensor, parameters: list[nn.Parameter]) ->
     ]
     joined: Tensor = _Descend.apply(value, [s for _, s in pairs], *(p for p, _ in pairs))  # type: ignore[no-untyped-call]
     return joined
+
+
+def _slopes(square: Tensor, parameters: list[nn.Parameter]) -> list[Tensor | None]:
+    """Of each parameter; none where f holds an expectation that can't be differentiated twice."""
+    try:
+        # f may hold the graph of an outer expectation by the same module, which is still needed
+        return list(torch.autograd.grad(square, parameters, allow_unused=True, retain_graph=True))
+    except NotTwiceDifferentiableError as error:
+        if len(parameters) > 1:
+            return [slope for parameter in parameters for slope in _slopes(square, [parameter])]
+        warnings.warn(
+            f"f holds an expectation of its own. {error} So a parameter of the control variate, "
+            "such as its temperature, learns nothing.",
+            stacklevel=4,
+        )
+        return [None]
 
 
 class _Descend(torch.autograd.Function):

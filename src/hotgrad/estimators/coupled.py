@@ -2,14 +2,16 @@
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import Any
+from typing import cast
 
 import torch
 from torch import Tensor
 
-from hotgrad.distributions.base import Antithetic
+from hotgrad.distributions import DiscreteDistribution
+from hotgrad.distributions.capabilities import CanBeAntithetic
+from hotgrad.distributions.samples import Antithetic
 from hotgrad.estimators.base import Estimator, Function
-from hotgrad.estimators.explicit import with_gradient
+from hotgrad.estimators.explicit_gradients import with_gradient
 from hotgrad.ops import like_event
 
 
@@ -19,20 +21,30 @@ class _Coupled(Estimator):
     unbiased = True
     relaxes_f = False
     differentiates_f = False
-    requires = ("antithetic",)
+    requires = (CanBeAntithetic,)
     least_samples = 2
     paired = True
 
     def surrogate(
-        self, f: Function, q: Any, num_samples: int, generator: torch.Generator | None
+        self,
+        f: Function,
+        q: DiscreteDistribution,
+        num_samples: int,
+        generator: torch.Generator | None,
     ) -> Tensor:
         """The mean of f over both halves of the pairs, with the gradient tied to the logits."""
-        pair: Antithetic = q.antithetic((num_samples // 2,), generator=generator)
-        values = f(torch.cat([pair.first, pair.second]))
-        first, second = values.detach().chunk(2)
-        weight = self._weight(q.logits.detach(), pair)
-        gradient = (like_event(first - second, weight) * weight).mean(0)
-        return with_gradient(values.mean(0), q.logits, gradient)
+        bases = cast(tuple[CanBeAntithetic, ...], q.bases)
+        pairs = [base.antithetic((num_samples // 2,), generator=generator) for base in bases]
+        first = q.join([pair.first for pair in pairs])
+        values = f(torch.cat([first, q.join([pair.second for pair in pairs])]))
+        differences = values.detach()[: num_samples // 2] - values.detach()[num_samples // 2 :]
+        weights = [
+            self._weight(base.logits.detach(), pair)
+            for base, pair in zip(bases, pairs, strict=True)
+        ]
+        gradients = [(like_event(differences, weight) * weight).mean(0) for weight in weights]
+        carriers = [base.logits for base in bases]
+        return with_gradient(values.mean(0), carriers, gradients, self.label)
 
     @abstractmethod
     def _weight(self, logits: Tensor, pair: Antithetic) -> Tensor:
@@ -44,7 +56,7 @@ class ARM(_Coupled):
     r"""$\frac{2}{S} \sum_s (f(z_s) - f(z'_s)) (\frac{1}{2} - u_s)$, augment-REINFORCE-merge.
 
     $z = 1[u < \sigma(\mathrm{logits})]$ and $z' = 1[u > \sigma(-\mathrm{logits})]$ come from one
-    uniform u a bit: each is an exact sample of the law, and they differ the more the evener the
+    uniform u a bit: each is an exact sample of q, and they differ the more the evener the
     odds. Unbiased for any f, also one that isn't differentiable; no tuning. `DisARM` is the same
     without the noise that u adds, and never worse. S evaluations of f, for S / 2 pairs, so
     `num_samples` must be even. Bits only.
@@ -60,6 +72,8 @@ class ARM(_Coupled):
     Reference: ARM: Augment-REINFORCE-Merge Gradient for Stochastic Binary Networks (Yin, Zhou,
     2019), Theorem 1, https://arxiv.org/abs/1807.11143
     """
+
+    name = "arm"
 
     def _weight(self, logits: Tensor, pair: Antithetic) -> Tensor:
         # u = sigmoid(-noise), so 1/2 - u = tanh(noise / 2) / 2
@@ -86,6 +100,8 @@ class DisARM(_Coupled):
     Reference: DisARM: An Antithetic Gradient Estimator for Binary Latent Variables (Dong, Mnih,
     Tucker, 2020), Section 3, https://arxiv.org/abs/2006.10680
     """
+
+    name = "disarm"
 
     def _weight(self, logits: Tensor, pair: Antithetic) -> Tensor:
         return (pair.first - pair.second) / 2 * logits.abs().sigmoid()

@@ -1,4 +1,4 @@
-"""A critic for RELAX that suits any law: one hidden layer on a relaxed sample and the mean."""
+"""A critic for RELAX that suits any q: one hidden layer on a relaxed sample and the mean."""
 
 from collections.abc import Sequence
 

@@ -1,12 +1,14 @@
-"""The oracle: every state of the law, weighted by its probability."""
+"""The oracle: every state, weighted by its probability."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Self
 
 import torch
 from torch import Tensor
 
+from hotgrad.distributions import DiscreteDistribution
 from hotgrad.distributions.budget import check_budget
+from hotgrad.distributions.capabilities import CanEnumerate, HasLogProb
 from hotgrad.estimators.base import Estimator, Function
 from hotgrad.estimators.parts import MAX_ELEMENTS, Parts
 from hotgrad.ops import checks, like_event
@@ -41,18 +43,29 @@ class Exact(Estimator):
     unbiased = True
     relaxes_f = False
     differentiates_f = False
-    requires = ("enumerate_support", "log_prob")
+    requires = (CanEnumerate, HasLogProb)
+    draws = False
+    name = "exact"
 
     def __post_init__(self) -> None:
         checks.plain_fields(self)
         checks.check_count(self.budget, "budget")
 
-    def evaluations(self, q: Any, num_samples: int) -> int:
+    @classmethod
+    def defaults_for(cls, q: DiscreteDistribution, *, budget: int) -> list[Self]:
+        """With the audit's own budget."""
+        return [cls(budget)]
+
+    def evaluations(self, q: DiscreteDistribution, num_samples: int) -> int:
         """One per state."""
         return self._parts(q).joint_states
 
     def surrogate(
-        self, f: Function, q: Any, num_samples: int, generator: torch.Generator | None
+        self,
+        f: Function,
+        q: DiscreteDistribution,
+        num_samples: int,
+        generator: torch.Generator | None,
     ) -> Tensor:
         """The sum over the states; f isn't asked about those that can't happen."""
         parts = self._parts(q)
@@ -70,7 +83,7 @@ class Exact(Estimator):
             sums.append((own * values).sum(0).to(dtype))
         return sums[0] if len(sums) == 1 else torch.stack(sums).sum(0)
 
-    def _parts(self, q: Any) -> Parts:
+    def _parts(self, q: DiscreteDistribution) -> Parts:
         parts = Parts(q, self.budget)
         check_budget(parts.joint_states, self.budget, parts.name)
         return parts

@@ -5,23 +5,24 @@ least move that does.
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from hotgrad import ops
-from hotgrad.estimators.base import Tempered
+from hotgrad.distributions.capabilities import CanGap, CanRelax, CanRelaxGivenHard
+from hotgrad.estimators.pathwise import Tempered
 from hotgrad.ops import checks
 
 
 @dataclass(frozen=True, eq=False)
-class StraightThroughGumbelSoftmax(Tempered):
+class StraightThroughGumbelSoftmax(Tempered[CanRelax]):
     r"""$\frac{1}{S} \sum_s \nabla_\phi \langle \nabla f(z_s), y_s \rangle$.
 
-    z and the relaxed y come from the same noise; for `PlackettLuceSubset` y is the relaxed k-hot
-    vector of `GumbelSoftmax`. Biased, also for linear f; S evaluations of f, at hard samples only.
-    A low temperature lessens the bias and raises the variance.
+    z and the relaxed y, that of `GumbelSoftmax`, come from the same noise. On `KSubset` z follows q
+    nearly, the closer the larger n, and the expectation's value is as much off. Biased, also for
+    linear f; S evaluations of f, at hard samples only. A low temperature lessens the bias and
+    raises the variance.
 
     Args:
         temperature: positive; a number, or a tensor that broadcasts against the logits.
@@ -41,23 +42,19 @@ class StraightThroughGumbelSoftmax(Tempered):
 
     unbiased = False
     relaxes_f = False
-    requires = ("draw_noise", "harden", "relax")
+    requires = (CanRelax,)
+    name = "straight-through-gumbel-softmax"
 
-    def sample(
-        self,
-        q: Any,
-        sample_shape: tuple[int, ...] = (),
-        *,
-        generator: torch.Generator | None = None,
+    def draw(
+        self, base: CanRelax, sample_shape: tuple[int, ...], generator: torch.Generator | None
     ) -> Tensor:
-        """Hard samples with the gradient of the relaxed sample that has the same noise."""
-        q = self._law_of(q, sample_shape, generator)
-        noise = q.draw_noise(sample_shape, generator=generator)
-        return ops.straight_through(q.harden(noise), q.relax(noise, self.temperature))
+        return ops.straight_through(
+            *base.hard_and_relaxed_sample(self.temperature, sample_shape, generator=generator)
+        )
 
 
 @dataclass(frozen=True, eq=False)
-class GumbelRao(Tempered):
+class GumbelRao(Tempered[CanRelaxGivenHard]):
     r"""$\frac{1}{S} \sum_s \nabla_\phi \langle \nabla f(z_s), \frac{1}{K} \sum_i y_{si} \rangle$.
 
     `StraightThroughGumbelSoftmax` with the noise that z leaves open averaged out: the K relaxed
@@ -90,31 +87,28 @@ class GumbelRao(Tempered):
 
     unbiased = False
     relaxes_f = False
-    requires = ("draw_noise", "harden", "relax", "redraw")
+    requires = (CanRelaxGivenHard,)
+    name = "gumbel-rao"
 
     def __post_init__(self) -> None:
         super().__post_init__()
         checks.check_count(self.num_inner, "num_inner")
 
-    def sample(
+    def draw(
         self,
-        q: Any,
-        sample_shape: tuple[int, ...] = (),
-        *,
-        generator: torch.Generator | None = None,
+        base: CanRelaxGivenHard,
+        sample_shape: tuple[int, ...],
+        generator: torch.Generator | None,
     ) -> Tensor:
-        """Hard samples with the mean gradient of relaxed samples that lead to them."""
-        q = self._law_of(q, sample_shape, generator)
-        with torch.no_grad():
-            noise = q.draw_noise(sample_shape, generator=generator)
-            fresh = q.draw_noise((self.num_inner, *sample_shape), generator=generator)
-            inner = q.redraw(noise, fresh)
-        soft = q.relax(inner, self.temperature).mean(0)
-        return ops.straight_through(q.harden(noise), soft)
+        return ops.straight_through(
+            *base.hard_and_mean_relaxed_sample(
+                self.temperature, self.num_inner, sample_shape, generator=generator
+            )
+        )
 
 
 @dataclass(frozen=True, eq=False)
-class GappedStraightThrough(Tempered):
+class GappedStraightThrough(Tempered[CanGap]):
     r"""$\frac{1}{S} \sum_s \nabla_\phi \langle \nabla f(z_s), y_s \rangle$, y without any noise.
 
     $y = \mathrm{softmax}((\mathrm{logits} + m) / \tau)$, the fixed move m being the least that puts
@@ -142,20 +136,18 @@ class GappedStraightThrough(Tempered):
 
     unbiased = False
     relaxes_f = False
-    requires = ("sample", "gap_noise", "relax")
+    requires = (CanGap,)
+    name = "gapped-straight-through"
 
     def __post_init__(self) -> None:
         super().__post_init__()
         checks.check_positive(self.gap, "gap")
 
-    def sample(
-        self,
-        q: Any,
-        sample_shape: tuple[int, ...] = (),
-        *,
-        generator: torch.Generator | None = None,
+    def draw(
+        self, base: CanGap, sample_shape: tuple[int, ...], generator: torch.Generator | None
     ) -> Tensor:
-        """Hard samples with the gradient of a softmax that agrees with them."""
-        q = self._law_of(q, sample_shape, generator)
-        hard = q.sample(sample_shape, generator=generator)
-        return ops.straight_through(hard, q.relax(q.gap_noise(hard, self.gap), self.temperature))
+        return ops.straight_through(
+            *base.hard_and_gapped_sample(
+                self.temperature, self.gap, sample_shape, generator=generator
+            )
+        )

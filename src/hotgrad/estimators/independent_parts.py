@@ -1,12 +1,15 @@
 """Each part of z in all of its states, while the other parts stay as they were drawn."""
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from hotgrad.distributions import DiscreteDistribution
+from hotgrad.distributions.capabilities import CanEnumerate, CanSample, HasLogProb
 from hotgrad.estimators.base import Estimator, Function
+from hotgrad.estimators.explicit_gradients import once_differentiable
 from hotgrad.estimators.parts import MAX_ELEMENTS, Group, Parts
 from hotgrad.ops import checks
 
@@ -15,7 +18,7 @@ from hotgrad.ops import checks
 class IndeCateR(Estimator):
     r"""$\frac{1}{S} \sum_s \sum_d \sum_k \nabla_\phi p_d(k) (f(z_s, z_d := k) - f(z_s))$.
 
-    For laws of independent parts d, each with K states (bits, categories, k-subsets). Unbiased for
+    For independent parts d, each with K states (bits, categories, k-subsets). Unbiased for
     any f, differentiable or not. Given the other parts, a part's gradient is summed and not
     sampled: a single part's is exact (the value is still a mean over samples), and so is any
     part's where f is a sum over the parts. The price is S (1 + parts (K - 1)) evaluations of f, in
@@ -51,19 +54,24 @@ class IndeCateR(Estimator):
     unbiased = True
     relaxes_f = False
     differentiates_f = False
-    requires = ("sample", "enumerate_support", "log_prob")
+    requires = (CanSample, CanEnumerate, HasLogProb)
+    name = "indecater"
 
     def __post_init__(self) -> None:
         checks.plain_fields(self)
         checks.check_count(self.budget, "budget")
 
-    def evaluations(self, q: Any, num_samples: int) -> int:
+    def evaluations(self, q: DiscreteDistribution, num_samples: int) -> int:
         """One for each sample, and one for each other state of each of its parts."""
         groups = Parts(q, self.budget).groups
         return num_samples * (1 + sum([g.count * (g.num_states - 1) for g in groups]))
 
     def surrogate(
-        self, f: Function, q: Any, num_samples: int, generator: torch.Generator | None
+        self,
+        f: Function,
+        q: DiscreteDistribution,
+        num_samples: int,
+        generator: torch.Generator | None,
     ) -> Tensor:
         """The mean of f at the samples; the alternatives are asked about in a call of their own."""
         parts = Parts(q, self.budget)
@@ -76,7 +84,8 @@ class IndeCateR(Estimator):
             for p, gain in zip(probs, gains, strict=True)
         ]
         slope = torch.stack(slopes).sum(0)
-        return values.mean(0) + (slope - slope.detach()).to(values.dtype)
+        tied = once_differentiable(slope - slope.detach(), self.label, slope, values)
+        return values.mean(0) + tied.to(values.dtype)
 
 
 @torch.no_grad()

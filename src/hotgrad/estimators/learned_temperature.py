@@ -6,7 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from hotgrad.estimators.base import Pathwise, Tempered, label_of
+from hotgrad.distributions import DiscreteDistribution
+from hotgrad.estimators.base import label_of
+from hotgrad.estimators.pathwise import Pathwise, Tempered, check_temperature_fits
 from hotgrad.ops import checks
 
 
@@ -35,7 +37,7 @@ class WithTemperature(nn.Module):
         return f"temperature={in_words(self.temperature)}"
 
 
-class LearnedTemperature(WithTemperature, Pathwise):
+class LearnedTemperature(WithTemperature, Pathwise[Any]):
     r"""Another estimator, whose temperature is learned along with the model's own parameters.
 
     $\nabla_\tau$ is that of the loss itself, through the relaxed samples: the temperature learns to
@@ -67,7 +69,7 @@ class LearnedTemperature(WithTemperature, Pathwise):
 
     unbiased = False
 
-    def __init__(self, estimator: Tempered) -> None:
+    def __init__(self, estimator: Tempered[Any]) -> None:
         if not isinstance(estimator, Tempered) or not estimator.learns_temperature:
             raise ValueError(
                 "estimator must be one whose samples have a gradient to its temperature, such as "
@@ -82,9 +84,14 @@ class LearnedTemperature(WithTemperature, Pathwise):
         return self.estimator.relaxes_f
 
     @property
-    def requires(self) -> tuple[str, ...]:  # type: ignore[override]  # the estimator's
+    def requires(self) -> tuple[type, ...]:  # type: ignore[override]  # the estimator's
         """What the estimator does."""
         return self.estimator.requires
+
+    @property
+    def in_python(self) -> str:
+        """Beginning where the estimator does."""
+        return f"hg.LearnedTemperature({self.estimator.in_python})"
 
     @property
     def label(self) -> str:
@@ -99,16 +106,14 @@ class LearnedTemperature(WithTemperature, Pathwise):
         ]
         return f"{label_of(self.estimator)}({', '.join([super().extra_repr(), *others])})"
 
-    def sample(
-        self,
-        q: Any,
-        sample_shape: tuple[int, ...] = (),
-        *,
-        generator: torch.Generator | None = None,
+    def check_fits(self, q: DiscreteDistribution) -> None:
+        check_temperature_fits(self.log_temperature, q)
+
+    def draw(
+        self, base: Any, sample_shape: tuple[int, ...], generator: torch.Generator | None
     ) -> Tensor:
-        """The estimator's samples, with a gradient to the temperature too."""
         now = dataclasses.replace(self.estimator, temperature=self.temperature)
-        return now.sample(q, sample_shape, generator=generator)
+        return now.draw(base, sample_shape, generator)
 
 
 def in_words(value: Tensor) -> str:

@@ -1,8 +1,8 @@
-"""A law as independent parts of few states each, for estimators that list the states of one part.
+"""Independent parts of few states each, for estimators that list the states of one part.
 
 The joint support has as many states as those of one part to the power of the number of parts; what
-is listed here is the support of one part, and each part's probabilities. The parts of one law are
-alike and make up a group; the laws of a `Joint` are several groups.
+is listed here is the support of one part, and each part's probabilities. The parts of one base are
+alike and make up a group; a `Joint` has several groups.
 """
 
 import math
@@ -12,9 +12,8 @@ import torch
 from torch import Tensor
 
 from hotgrad import ops
-from hotgrad.distributions import OneHotCategorical, as_law
+from hotgrad.distributions import DiscreteDistribution
 from hotgrad.distributions.budget import check_budget
-from hotgrad.distributions.flattened import Flattened
 from hotgrad.ops.noise import noise_dtype
 
 MAX_ELEMENTS = 2**24
@@ -22,10 +21,10 @@ MAX_ELEMENTS = 2**24
 
 
 class Group:
-    """The parts of one law: its batch dimensions beyond those of q.
+    """The parts of one base: its batch dimensions beyond those of q.
 
     Args:
-        law: without event dimensions that were added around it.
+        base: a distribution that is no product of others.
         batch_shape: of q.
         budget: the most states of a part.
 
@@ -33,45 +32,46 @@ class Group:
         ValueError: a part with more states.
     """
 
-    def __init__(self, law: Any, batch_shape: torch.Size, budget: int) -> None:
-        self.law, self.batch_shape = law, batch_shape
-        self.shape = law.batch_shape[len(batch_shape) :]
+    def __init__(self, base: Any, batch_shape: torch.Size, budget: int) -> None:
+        self.base, self.batch_shape = base, batch_shape
+        self.shape = base.batch_shape[len(batch_shape) :]
         """Of the parts among each other, `()` if there is one."""
         self.count = self.shape.numel()
         self._states: Tensor | None = None
-        """The states of a part, `(K, *event of the law)`; None for the K one-hot vectors."""
-        if _is_one_hot(law):
-            self.num_states: int = law.event_shape[0]  # K
-            self.dtype = law.logits.dtype
+        """The states of a part, `(K, *event of the base)`; None for the K one-hot vectors."""
+        if base.states_are_one_hot:
+            self.num_states: int = base.event_shape[0]  # K
+            self.dtype = base.dtype
             check_budget(self.num_states, budget, f"{self.num_states:,} categories")
             return
-        own = law.enumerate_support(expand=False, budget=budget)
-        if own.numel() != own.shape[0] * law.event_shape.numel():
+        own = base.enumerate_support(expand=False, budget=budget)
+        if own.numel() != own.shape[0] * base.event_shape.numel():
             raise ValueError(
-                f"{type(law).__name__}.enumerate_support(expand=False) must return states of shape "
-                f"(states, 1, .., *event), the same for each element of the batch; got "
-                f"{tuple(own.shape)} for an event {tuple(law.event_shape)}."
+                f"{type(base).__name__}.enumerate_support(expand=False) must return states of "
+                f"shape (states, 1, .., *event), the same for each element of the batch; got "
+                f"{tuple(own.shape)} for an event {tuple(base.event_shape)}."
             )
         self.num_states, self.dtype = own.shape[0], own.dtype
-        self._states = own.reshape(own.shape[:1] + law.event_shape)
+        self._states = own.reshape(own.shape[:1] + base.event_shape)
 
     def log_probs(self) -> Tensor:
         """Of each part's states, `(K, *batch, parts)`, in at least float32, where they sum to 1."""
         if self._states is None:
-            log_probs: Tensor = self.law.log_probs.movedim(-1, 0)
+            log_probs: Tensor = self.base.log_probs.movedim(-1, 0)
         else:
-            # not expanded: a law's own checks, and what it works out of its logits, stay small
-            states = self._listed(self._states, len(self.law.batch_shape))
-            log_probs = self.law.log_prob(ops.widened(states))
+            # not expanded: a distribution's own checks, and what it works out of its parameters,
+            # stay small
+            states = self._listed(self._states, len(self.base.batch_shape))
+            log_probs = self.base.log_prob(ops.widened(states))
         wide = noise_dtype(log_probs.dtype)
         if log_probs.dtype != wide:
-            # rounded by the law, they sum to 1 only to some per cent
+            # rounded by the distribution, they sum to 1 only to some per cent
             log_probs = ops.log_softmax(log_probs.to(wide), 0)
         return log_probs.reshape((self.num_states, *self.batch_shape, self.count))
 
     def joined(self, numbers: Tensor) -> Tensor:
         """The parts' states from their numbers, `(*sample, *batch, parts)` to `(..., *event)`."""
-        shape = numbers.shape[:-1] + self.shape + self.law.event_shape
+        shape = numbers.shape[:-1] + self.shape + self.base.event_shape
         if self._states is None:
             hot = torch.zeros(
                 (*numbers.shape, self.num_states), dtype=self.dtype, device=numbers.device
@@ -85,43 +85,31 @@ class Group:
         shape = (*z.shape[:1], *self.batch_shape, self.count)
         if self._states is None:
             return z.argmax(-1).reshape(shape)
-        ndim = z.ndim - len(self.law.event_shape)
+        ndim = z.ndim - len(self.base.event_shape)
         alike = self._listed(self._states, ndim) == z
-        if self.law.event_shape:
+        if self.base.event_shape:
             alike = alike.flatten(1 + ndim).all(-1)
         return alike.int().argmax(0).reshape(shape)
 
     def _listed(self, states: Tensor, ndim: int) -> Tensor:
-        """The states of a part, with `ndim` dimensions before the law's event."""
-        return states.reshape((self.num_states, *(1,) * ndim, *self.law.event_shape))
-
-
-def _is_one_hot(law: Any) -> bool:
-    """Whether the states are the one-hot vectors in their order, so that none need be listed."""
-    cls = type(law)
-    return isinstance(law, OneHotCategorical) and (cls.enumerate_support, cls.log_prob) == (
-        OneHotCategorical.enumerate_support,
-        OneHotCategorical.log_prob,
-    )
+        """The states of a part, with `ndim` dimensions before the base's event."""
+        return states.reshape((self.num_states, *(1,) * ndim, *self.base.event_shape))
 
 
 class Parts:
     """All parts of q, numbered group by group.
 
     Args:
-        q: the law of the joint event.
+        q: a distribution, what `as_distribution` returns.
         budget: the most states of a part.
 
     Raises:
         ValueError: a part with more states.
     """
 
-    def __init__(self, q: Any, budget: int) -> None:
-        q = as_law(q)
-        law = getattr(q, "law", q)
-        self._flattened = law if isinstance(law, Flattened) else None
-        laws = [law] if self._flattened is None else law.laws.values()
-        self.groups = [Group(getattr(part, "law", part), q.batch_shape, budget) for part in laws]
+    def __init__(self, q: DiscreteDistribution, budget: int) -> None:
+        self._q = q
+        self.groups = [Group(base, q.batch_shape, budget) for base in q.bases]
         # lists, which the compiler traces
         self.count = sum([group.count for group in self.groups])
         self.joint_states = math.prod([group.num_states**group.count for group in self.groups])
@@ -130,10 +118,9 @@ class Parts:
     @property
     def name(self) -> str:
         """What they are parts of, for messages."""
-        if self._flattened is not None:
-            return f"the joint distribution of {', '.join(self._flattened.laws)}"
-        name = type(self.groups[0].law).__name__
-        return name if self.count == 1 else f"{name} of {self.count:,} parts"
+        kinds = dict.fromkeys(type(group.base).__name__ for group in self.groups)
+        named = " and ".join(kinds)
+        return named if self.count == 1 else f"{named} of {self.count:,} parts"
 
     def placed(self) -> list[tuple[Group, int, int]]:
         """Each group with the numbers of its first part and of the first one after it."""
@@ -179,13 +166,10 @@ class Parts:
     def joined(self, numbers: Tensor) -> Tensor:
         """Joint states, from each part's own: `(*sample, *batch, parts)` to `(..., *event)`."""
         states = [group.joined(numbers[..., a:b]) for group, a, b in self.placed()]
-        if self._flattened is None:
-            return states[0]
-        return self._flattened.pack(dict(zip(self._flattened.laws, states, strict=True)))
+        return self._q.join(states)
 
     def numbers(self, z: Tensor) -> Tensor:
         """The parts' own states in joint states `(S, *batch, *event)`: `(S, *batch, parts)`."""
-        if self._flattened is None:
-            return self.groups[0].numbers(z)
-        states = self._flattened.unpack(z).values()
-        return torch.cat([g.numbers(s) for g, s in zip(self.groups, states, strict=True)], -1)
+        pairs = zip(self.groups, self._q.split(z), strict=True)
+        found = [group.numbers(states) for group, states in pairs]
+        return found[0] if len(found) == 1 else torch.cat(found, -1)

@@ -1,10 +1,9 @@
 """Perturb and MAP: f sees the best state for noisy logits; the gradient asks for best states alone.
 
-Nothing of the law is summed or relaxed, so these estimators reach structures whose marginals are
-out of reach but whose best state, `argmax`, is found.
+Nothing of the distribution is summed or relaxed, so these estimators reach structures whose
+marginals are out of reach but whose best state, `argmax`, is found.
 """
 
-import functools
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,16 +11,17 @@ import torch
 from torch import Tensor
 
 from hotgrad import ops
-from hotgrad.estimators.base import Pathwise
+from hotgrad.distributions.capabilities import CanPerturb, CanPerturbWithSlope, Scores
+from hotgrad.estimators.pathwise import Pathwise
 from hotgrad.ops import checks
 
 
 @dataclass(frozen=True)
-class IMLE(Pathwise):
+class IMLE(Pathwise[CanPerturb]):
     r"""$\frac{1}{\lambda S} \sum_s z_s - \mathrm{MAP}(\theta + \epsilon_s - \lambda\nabla f(z_s))$.
 
     $z_s = \mathrm{MAP}(\theta + \epsilon_s)$, θ the logits: the best state under some noise, less
-    the best one under the same noise after a step downhill. The noise is the law's: z follows q on
+    the best one under the same noise after a step downhill. The noise is q's own: z follows q on
     `Bernoulli` (logistic), `OneHotCategorical` and `PlackettLuceSubset` (Gumbel). On `KSubset` no
     independent noise does that; with logistic noise z comes close, the closer the larger n, and the
     expectation's value is as much off. S evaluations of f, at hard samples only.
@@ -40,13 +40,13 @@ class IMLE(Pathwise):
 
     Args:
         step: λ, positive.
-        noise: "law", or "sum-of-gamma", the paper's for k of n: any k of its elements sum to a
-            Gumbel variable. It is smaller by the square root of k, so z keeps nearer to the best
-            subset than either subset law does.
+        noise: "distribution", the noise that belongs to q, or "sum-of-gamma", the paper's for k of
+            n: any k of its elements sum to a Gumbel variable. It is smaller by the square root of
+            k, so z keeps nearer to the best subset than in either distribution of subsets.
 
     Raises:
         ValueError: a step that isn't a positive number, an unknown noise.
-        NotImplementedError: when used, sum-of-gamma noise on a law that isn't k of n.
+        NotImplementedError: when used, sum-of-gamma noise on a q that isn't k of n.
 
     Example:
         >>> logits = torch.zeros(3, requires_grad=True)
@@ -66,66 +66,64 @@ class IMLE(Pathwise):
     """
 
     step: float = 1.0
-    noise: str = "law"
+    noise: str = "distribution"
 
     unbiased = False
     relaxes_f = False
-    requires = ("perturb", "argmax")
+    requires = (CanPerturb,)
+    name = "imle"
+    twice_differentiable = False
 
     def __post_init__(self) -> None:
         checks.plain_fields(self)
         checks.check_positive(self.step, "step")
-        checks.check_choice("noise", self.noise, ("law", "sum-of-gamma"))
+        checks.check_choice("noise", self.noise, ("distribution", "sum-of-gamma"))
 
-    def sample(
-        self,
-        q: Any,
-        sample_shape: tuple[int, ...] = (),
-        *,
-        generator: torch.Generator | None = None,
+    def draw(
+        self, base: CanPerturb, sample_shape: tuple[int, ...], generator: torch.Generator | None
     ) -> Tensor:
-        """MAP states of perturbed logits, whose gradient is a finite difference."""
-        q = self._law_of(q, sample_shape, generator)
-        perturb = q.perturb if self.noise == "law" else functools.partial(_by_sum_of_gamma, q)
-        scores = perturb(sample_shape, generator=generator)
-        return ops.map_with_finite_difference(scores, q.argmax, self.step, _part_dims(q))
+        if self.noise == "distribution":
+            scores = base.perturb(sample_shape, generator=generator)
+        else:
+            scores = _by_sum_of_gamma(base, sample_shape, generator)
+        return ops.map_with_finite_difference(
+            scores, base.argmax, base.statistics, self.step, len(base.event_shape)
+        )
 
 
 def _by_sum_of_gamma(
-    q: Any, sample_shape: tuple[int, ...], *, generator: torch.Generator | None
-) -> Tensor:
+    base: Any, sample_shape: tuple[int, ...], generator: torch.Generator | None
+) -> Scores:
     """Logits less their maximum, plus sum-of-gamma noise."""
-    law = getattr(q, "law", q)
-    if not hasattr(law, "k"):
+    if not hasattr(base, "k"):
         raise NotImplementedError(
-            'IMLE(noise="sum-of-gamma") needs a law of k of n items, KSubset or '
-            f'PlackettLuceSubset; got {type(law).__name__}. Use noise="law".'
+            'IMLE(noise="sum-of-gamma") needs k of n items, KSubset or PlackettLuceSubset; got '
+            f'{type(base).__name__}. Use noise="distribution".'
         )
     noise = ops.draw_sum_of_gamma(
-        (*sample_shape, *q.batch_shape, *q.event_shape),
-        law.k,
-        dtype=law.logits.dtype,
-        device=law.logits.device,
+        (*sample_shape, *base.batch_shape, *base.event_shape),
+        base.k,
+        dtype=base.dtype,
+        device=base.device,
         generator=generator,
     )
-    scores: Tensor = ops.centred(law.logits) + noise
-    return scores
+    return {name: ops.centred(param) + noise for name, param in base.params.items()}
 
 
 @dataclass(frozen=True)
-class PerturbedMAP(Pathwise):
+class PerturbedMAP(Pathwise[CanPerturbWithSlope]):
     r"""$\frac{1}{S} \sum_s \langle \nabla f(z_s), z_s - z_0 \rangle\, \nu'(\epsilon_s) / \sigma$.
 
     $z_s = \mathrm{MAP}(\theta + \sigma \epsilon_s)$, θ the logits, $z_0 = \mathrm{MAP}(\theta)$ and
-    ν the noise's -log density: the noise's score function in place of the law's. (For Gumbel noise,
+    ν the noise's -log density: the noise's score function in place of q's. (For Gumbel noise,
     its mean given the differences of the scores, on which alone z depends.) Unbiased for linear f
-    under the law of z, biased otherwise; a high variance. Each part of an independent law has its
+    under the distribution of z, biased otherwise; a high variance. Each part of a product has its
     own inner product. S evaluations of f, at hard samples only.
 
     With σ = 1 z follows q on `Bernoulli` (logistic noise), `OneHotCategorical` and
     `PlackettLuceSubset` (Gumbel). On `KSubset`, with logistic noise, z comes close to q, the closer
-    the larger n; value and gradient are those of the law that z has. Another σ gives the law of the
-    logits divided by σ.
+    the larger n; value and gradient are those of the distribution that z has. Another σ gives that
+    of the logits divided by σ.
 
     Args:
         scale: σ, positive.
@@ -147,25 +145,19 @@ class PerturbedMAP(Pathwise):
 
     unbiased = False
     relaxes_f = False
-    requires = ("perturb_with_slope", "argmax", "mode")
+    requires = (CanPerturbWithSlope,)
+    name = "perturbed-map"
+    twice_differentiable = False
 
     def __post_init__(self) -> None:
         checks.plain_fields(self)
         checks.check_positive(self.scale, "scale")
 
-    def sample(
+    def draw(
         self,
-        q: Any,
-        sample_shape: tuple[int, ...] = (),
-        *,
-        generator: torch.Generator | None = None,
+        base: CanPerturbWithSlope,
+        sample_shape: tuple[int, ...],
+        generator: torch.Generator | None,
     ) -> Tensor:
-        """MAP states of perturbed logits, whose gradient is the noise's score times z."""
-        q = self._law_of(q, sample_shape, generator)
-        perturbed = q.perturb_with_slope(sample_shape, self.scale, generator=generator)
-        return ops.map_with_slope(perturbed, q.argmax, q.mode, _part_dims(q))
-
-
-def _part_dims(q: Any) -> int:
-    """The dimensions of one part of the event: independent parts don't meet in a gradient."""
-    return len(getattr(q, "law", q).event_shape)
+        scores, slopes = base.perturb_with_slope(sample_shape, self.scale, generator=generator)
+        return ops.map_with_slope(scores, slopes, base.argmax, base.mode, len(base.event_shape))

@@ -1,23 +1,25 @@
 """Relaxed samples: f is evaluated, and differentiated, between the vertices."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from hotgrad.estimators.base import Tempered
+from hotgrad.distributions.capabilities import CanRelax, CanRelaxTopK
+from hotgrad.estimators.pathwise import Tempered
 
 
 @dataclass(frozen=True, eq=False)
-class GumbelSoftmax(Tempered):
+class GumbelSoftmax(Tempered[CanRelax]):
     r"""$\frac{1}{S} \sum_s \nabla_\phi f(y_s)$, $y_s$ = softmax((logits + noise) / temperature).
 
     For bits the binary Concrete, $\sigma((\mathrm{logits} + \mathrm{logistic}) / \tau)$; for
     `PlackettLuceSubset` the largest, entry by entry, of k relaxed one-hot vectors, one for each
-    item drawn. An unbiased gradient of another objective, the one whose z is relaxed: biased for
-    the discrete one, and the value is biased too. A low temperature lessens the bias and raises the
-    variance. S evaluations of f, which must be differentiable between the vertices.
+    item drawn; for other exponential families, `KSubset` among them, the mean at perturbed
+    parameters divided by the temperature, a stochastic softmax trick. An unbiased gradient of
+    another objective, the one whose z is relaxed: biased for the discrete one, and the value is
+    biased too. A low temperature lessens the bias and raises the variance. S evaluations of f,
+    which must be differentiable between the vertices.
 
     Args:
         temperature: positive; a number, or a tensor that broadcasts against the logits.
@@ -33,29 +35,23 @@ class GumbelSoftmax(Tempered):
 
     Reference: Categorical Reparameterization with Gumbel-Softmax (Jang, Gu, Poole, 2016),
     Section 2, https://arxiv.org/abs/1611.01144; The Concrete Distribution (Maddison, Mnih, Teh,
-    2016), Section 3, https://arxiv.org/abs/1611.00712
+    2016), Section 3, https://arxiv.org/abs/1611.00712; Gradient Estimation with Stochastic Softmax
+    Tricks (Paulus et al., 2020), https://arxiv.org/abs/2006.08063
     """
 
     unbiased = False
     relaxes_f = True
-    requires = ("draw_noise", "relax")
+    requires = (CanRelax,)
+    name = "gumbel-softmax"
 
-    def sample(
-        self,
-        q: Any,
-        sample_shape: tuple[int, ...] = (),
-        *,
-        generator: torch.Generator | None = None,
+    def draw(
+        self, base: CanRelax, sample_shape: tuple[int, ...], generator: torch.Generator | None
     ) -> Tensor:
-        """Relaxed samples of shape `sample_shape + batch_shape + event_shape`."""
-        q = self._law_of(q, sample_shape, generator)
-        noise = q.draw_noise(sample_shape, generator=generator)
-        relaxed: Tensor = q.relax(noise, self.temperature)
-        return relaxed
+        return base.relaxed_sample(self.temperature, sample_shape, generator=generator)
 
 
 @dataclass(frozen=True, eq=False)
-class RelaxedTopK(Tempered):
+class RelaxedTopK(Tempered[CanRelaxTopK]):
     r"""$\frac{1}{S} \sum_s \nabla_\phi f(v_s)$, $v_s$ the sum of k successive softmaxes.
 
     $$a^j = \mathrm{softmax}(\alpha^j / \tau), \quad \alpha^{j+1} = \alpha^j + \log(1 - a^j),
@@ -87,17 +83,10 @@ class RelaxedTopK(Tempered):
 
     unbiased = False
     relaxes_f = True
-    requires = ("perturb", "relax_top_k")
+    requires = (CanRelaxTopK,)
+    name = "relaxed-top-k"
 
-    def sample(
-        self,
-        q: Any,
-        sample_shape: tuple[int, ...] = (),
-        *,
-        generator: torch.Generator | None = None,
+    def draw(
+        self, base: CanRelaxTopK, sample_shape: tuple[int, ...], generator: torch.Generator | None
     ) -> Tensor:
-        """Relaxed k-hot vectors of shape `sample_shape + batch_shape + event_shape`."""
-        q = self._law_of(q, sample_shape, generator)
-        scores = q.perturb(sample_shape, generator=generator)
-        relaxed: Tensor = q.relax_top_k(scores, self.temperature)
-        return relaxed
+        return base.relaxed_top_k_sample(self.temperature, sample_shape, generator=generator)

@@ -1,17 +1,26 @@
 """Hard forward, soft backward: f sees exact samples, the gradient goes through the mean."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from hotgrad import ops
-from hotgrad.estimators.base import Pathwise, Tempered
+from hotgrad.distributions.capabilities import CanSample, HasMean, HasTangent
+from hotgrad.estimators.pathwise import Pathwise, Tempered
+
+
+class _SampledWithMean(CanSample, HasMean, Protocol):
+    pass
+
+
+class _SampledWithTangent(CanSample, HasMean, HasTangent, Protocol):
+    pass
 
 
 @dataclass(frozen=True)
-class StraightThrough(Pathwise):
+class StraightThrough(Pathwise[_SampledWithMean]):
     r"""$\frac{1}{S} \sum_s \nabla_\phi \langle \nabla f(z_s), \mathbb{E}_q[z] \rangle$.
 
     The sample has the mean's gradient. Exact for f that is linear in z, biased otherwise; low
@@ -32,22 +41,20 @@ class StraightThrough(Pathwise):
 
     unbiased = False
     relaxes_f = False
-    requires = ("sample", "mean")
+    requires = (CanSample, HasMean)
+    name = "straight-through"
 
-    def sample(
+    def draw(
         self,
-        q: Any,
-        sample_shape: tuple[int, ...] = (),
-        *,
-        generator: torch.Generator | None = None,
+        base: _SampledWithMean,
+        sample_shape: tuple[int, ...],
+        generator: torch.Generator | None,
     ) -> Tensor:
-        """Hard samples with the mean's gradient."""
-        q = self._law_of(q, sample_shape, generator)
-        return ops.straight_through(q.sample(sample_shape, generator=generator), q.mean)
+        return ops.straight_through(base.sample(sample_shape, generator=generator), base.mean)
 
 
 @dataclass(frozen=True, eq=False)
-class ReinMax(Tempered):
+class ReinMax(Tempered[_SampledWithTangent]):
     r"""$\frac{1}{S} \sum_s \nabla_\phi \langle \nabla f(z_s), 2 \pi_1 - \frac{1}{2} \pi_0 \rangle$.
 
     Straight-through of second order: $\pi_0$ is the mean, and $\pi_1$ carries the softmax's
@@ -75,19 +82,18 @@ class ReinMax(Tempered):
 
     unbiased = False
     relaxes_f = False
-    requires = ("sample", "mean", "relax", "tangent")
+    requires = (CanSample, HasMean, HasTangent)
+    name = "reinmax"
+    twice_differentiable = False
     # it chooses a point, which is a constant
     learns_temperature = False
 
-    def sample(
+    def draw(
         self,
-        q: Any,
-        sample_shape: tuple[int, ...] = (),
-        *,
-        generator: torch.Generator | None = None,
+        base: _SampledWithTangent,
+        sample_shape: tuple[int, ...],
+        generator: torch.Generator | None,
     ) -> Tensor:
-        """Hard samples with a gradient of second order."""
-        q = self._law_of(q, sample_shape, generator)
-        hard = q.sample(sample_shape, generator=generator)
-        between = (hard + q.relax(0.0, self.temperature)) / 2
-        return ops.reinmax(hard, q.tangent(q.mean), q.tangent(between))
+        hard = base.sample(sample_shape, generator=generator)
+        between = (hard + base.tempered_mean(self.temperature)) / 2
+        return ops.reinmax(hard, base.tangent(base.mean), base.tangent(between))

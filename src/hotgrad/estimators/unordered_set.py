@@ -1,14 +1,17 @@
 """Samples no two of which are alike, weighted by how likely they were to be among them."""
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from hotgrad import ops
+from hotgrad.distributions import DiscreteDistribution
+from hotgrad.distributions.capabilities import CanEnumerate, HasLogProb
 from hotgrad.estimators.base import Estimator, Function
 from hotgrad.estimators.parts import Parts
+from hotgrad.estimators.score_function import scored
 from hotgrad.ops import checks
 
 
@@ -33,12 +36,13 @@ class UnorderedSet(Estimator):
 
     $$B_s = p(s) f(s) + \sum_{s' \neq s} p(s') R^{\setminus s}(\mathcal{S}, s') f(s').$$
 
-    Unbiased for any f, differentiable or not. No evaluation is spent twice, so its variance is
-    below `ScoreFunction`'s for equal evaluations where a few joint states have much of the mass,
-    and about the same where none would come twice anyway, as in many parts. With S the number of
-    states it is exact. S evaluations of f, or as many as there are joint states if that is less.
-    The set takes one step of a beam search for each part, over S K prefixes, and the weights one
-    quadrature of S terms: several times the time of `ScoreFunction` where f is cheap.
+    Unbiased for any f, differentiable or not, and so are derivatives of any order. No evaluation is
+    spent twice, so its variance is below `ScoreFunction`'s for equal evaluations where a few joint
+    states have much of the mass, and about the same where none would come twice anyway, as in many
+    parts. With S the number of states it is exact. S evaluations of f, or as many as there are
+    joint states if that is less. The set takes one step of a beam search for each part, over S K
+    prefixes, and the weights one quadrature of S terms: several times the time of `ScoreFunction`
+    where f is cheap.
 
     Args:
         budget: the most states that it will list for one part (k of n items have C(n, k)); the
@@ -65,19 +69,24 @@ class UnorderedSet(Estimator):
     unbiased = True
     relaxes_f = False
     differentiates_f = False
-    requires = ("enumerate_support", "log_prob")
+    requires = (CanEnumerate, HasLogProb)
+    name = "unordered-set"
     least_samples = 2
 
     def __post_init__(self) -> None:
         checks.plain_fields(self)
         checks.check_count(self.budget, "budget")
 
-    def evaluations(self, q: Any, num_samples: int) -> int:
+    def evaluations(self, q: DiscreteDistribution, num_samples: int) -> int:
         """One for each sample, but no more than there are joint states."""
         return _width(Parts(q, self.budget), num_samples)
 
     def surrogate(
-        self, f: Function, q: Any, num_samples: int, generator: torch.Generator | None
+        self,
+        f: Function,
+        q: DiscreteDistribution,
+        num_samples: int,
+        generator: torch.Generator | None,
     ) -> Tensor:
         """The weighted mean of f, whose backward adds the centred values times the score."""
         drawn = self.draw(q, num_samples, generator=generator)
@@ -86,12 +95,12 @@ class UnorderedSet(Estimator):
             clock = ops.SetClock(drawn.log_probs, drawn.log_rest)
             weights = clock.weights().movedim(-1, 0)
             of_scores = clock.score_weights(values.movedim(0, -1)).movedim(-1, 0)
-        mean = (weights * values).sum(0)
-        score = (of_scores * q.log_prob(drawn.z)).sum(0)
-        return (mean + (score - score.detach())).to(values.dtype)
+        weighted = weights * values
+        terms = weighted + scored(of_scores, weighted, q.log_prob(drawn.z))
+        return terms.sum(0).to(values.dtype)
 
     def draw(
-        self, q: Any, num_samples: int, *, generator: torch.Generator | None = None
+        self, q: DiscreteDistribution, num_samples: int, *, generator: torch.Generator | None = None
     ) -> DistinctStates:
         """Distinct joint states of q, in the order of their drawing, and what is left out.
 

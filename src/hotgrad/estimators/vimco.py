@@ -6,12 +6,15 @@ how the bound falls when one of them is replaced by a typical one.
 
 import math
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
+from hotgrad.distributions import DiscreteDistribution
+from hotgrad.distributions.capabilities import CanSample, HasLogProb
 from hotgrad.estimators.base import Function
+from hotgrad.estimators.explicit_gradients import once_differentiable
 from hotgrad.ops import widened
 
 
@@ -43,24 +46,29 @@ class VIMCO:
     unbiased: ClassVar[bool] = True
     relaxes_f: ClassVar[bool] = False
     differentiates_f: ClassVar[bool] = False
-    requires: ClassVar[tuple[str, ...]] = ("sample", "log_prob")
+    requires: ClassVar[tuple[type, ...]] = (CanSample, HasLogProb)
     least_samples: ClassVar[int] = 2
     paired: ClassVar[bool] = False
     label: ClassVar[str] = "VIMCO"
 
-    def evaluations(self, q: Any, num_samples: int) -> int:
+    def evaluations(self, q: DiscreteDistribution, num_samples: int) -> int:
         """How many weights one surrogate takes, for each element of the batch."""
         return num_samples
 
     def bound_surrogate(
-        self, log_weight: Function, q: Any, num_samples: int, generator: torch.Generator | None
+        self,
+        log_weight: Function,
+        q: DiscreteDistribution,
+        num_samples: int,
+        generator: torch.Generator | None,
     ) -> Tensor:
         """L `(*batch,)`, whose backward is the estimate."""
         z = q.sample((num_samples,), generator=generator)
         log_weights = log_weight(z)
         log_prob: Tensor = q.log_prob(z)
         signal = learning_signal(log_weights.detach()).to(log_prob.dtype)
-        return log_mean(log_weights) + (signal * (log_prob - log_prob.detach())).sum(0)
+        score = (signal * (log_prob - log_prob.detach())).sum(0)
+        return log_mean(log_weights) + once_differentiable(score, self.label, log_prob, log_weights)
 
 
 def log_mean(log_weights: Tensor) -> Tensor:

@@ -1,8 +1,8 @@
-"""Pure functions of tensors: the lowest floor, which every estimator and law is written on.
+"""Pure functions of tensors: the lowest layer, which every estimator and distribution is built on.
 
-Noise is an argument everywhere; only `hotgrad.ops.noise` draws it. So whatever is built on this
-floor is a deterministic function of (logits, noise) and can be tested by summing or integrating
-over its noise.
+Noise is an argument everywhere; only `hotgrad.ops.noise` and `hotgrad.ops.kernels` draw it. So
+whatever is built on the others is a deterministic function of (logits, noise) and can be tested by
+summing or integrating over its noise.
 """
 
 from hotgrad.ops import k_of_n
@@ -16,6 +16,7 @@ from hotgrad.ops.perturb import (
     Perturbed,
     map_with_finite_difference,
     map_with_slope,
+    perturbed,
     perturbed_by_gumbel,
     perturbed_by_logistic,
 )
@@ -68,6 +69,7 @@ __all__ = [
     "map_with_slope",
     "one_hot_argmax",
     "over_event",
+    "perturbed",
     "perturbed_by_gumbel",
     "perturbed_by_logistic",
     "plain",

@@ -247,7 +247,7 @@ def check_subset_size(k: Any, n: int, name: str = "k") -> int:
     if isinstance(k, Tensor):
         raise ValueError(
             f"{name} must be one Python integer, got a tensor of shape {tuple(k.shape)}. All rows "
-            f"of a law have one {name}, which sets the shape of its tables: make a law for each."
+            f"have one {name}, which sets the shape of its tables: make a distribution for each."
         )
     k = plain_number(k)
     try:

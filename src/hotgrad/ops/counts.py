@@ -1,4 +1,4 @@
-"""How many of n independent bits are 1: the Poisson-binomial law, as a tree of polynomials.
+"""How many of n independent bits are 1: Poisson-binomial counts, as a tree of polynomials.
 
 Bit i is the polynomial q_i + p_i x, and P(N = j) is the coefficient of x^j in their product. The
 product is taken in pairs, pairs of pairs and so on, keeping no coefficient beyond the wanted one:

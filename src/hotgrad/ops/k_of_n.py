@@ -1,8 +1,8 @@
 """Exactly k of n independent bits: the probability of it, and each bit's probability given it.
 
-With p_i = sigmoid(scores_i), the law of the bits given that k of them are 1 is the conditional
-Bernoulli law, p(S) proportional to exp(sum of scores in S). Adding a constant to the scores leaves
-it unchanged, so `tilt` finds one that puts the sum of p near k: then P(N = k) is no small number,
+With p_i = sigmoid(scores_i), the bits given that k of them are 1 follow the conditional Bernoulli
+distribution, p(S) proportional to exp(sum of scores in S). A constant added to the scores changes
+nothing, so `tilt` finds one that puts the sum of p near k: then P(N = k) is no small number,
 and linear space neither under- nor overflows, in float32 too.
 """
 
@@ -179,8 +179,8 @@ class _KOfN(Function):
         # what a bit's marginal is over its p, and that of a 0 over its q
         chances = to_leaves[:, :n] / total
         chance = chances[mark]
-        # on the context and not among its saved tensors, so that a law may keep what it computed
-        # and serve more than one backward pass
+        # on the context and not among its saved tensors, so that a distribution may keep what it
+        # computed for more than one backward pass
         ctx.scores, ctx.k, ctx.levels, ctx.gradients = scores, k, levels, gradients
         ctx.total, ctx.chance = total, chance
         of_1, of_0 = (

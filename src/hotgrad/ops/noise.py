@@ -97,7 +97,7 @@ def draw_logistic(
 
 
 def added(noise: Tensor, logits: Tensor) -> Tensor:
-    """Noise of the logits' shape that is nobody else's, plus the logits."""
+    """Noise that is nobody else's, of the samples' shape, plus the logits."""
     # in place, which spares memory; vmap may have drawn one noise for all that it maps
     return noise.add_(logits) if checks.values_readable(noise, logits) else noise + logits
 
@@ -117,7 +117,7 @@ def draw_sum_of_gamma(
     r"""Noise of which any k elements sum to a standard Gumbel variable, but for 0.001 of its cdf.
 
     A Gumbel variable is the limit of $\sum_{i=1}^s E_i / i - \log s$ with $E_i$ ~ Exp(1), and an
-    exponential one is the sum of k variables of law Gamma(1/k). So each element is
+    exponential one is the sum of k variables that follow Gamma(1/k). So each element is
 
         sum over i <= s of Gamma(1/k) / i, centred, and what the terms beyond s = 10 amount to.
 
@@ -138,6 +138,11 @@ def draw_sum_of_gamma(
     for i in terms:
         noise += torch._standard_gamma(alpha, **source(generator)) / i
     return noise + (EULER_GAMMA - sum(1 / i for i in terms)) / k
+
+
+def draw_seed(generator: torch.Generator) -> int:
+    """A seed for another generator."""
+    return int(torch.randint(2**62, (), generator=generator, device=generator.device))
 
 
 def draw_uniform(

@@ -11,11 +11,15 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from hotgrad.ops.events import like_event, over_event
 from hotgrad.ops.precision import centred
 from hotgrad.ops.softmax import softmax
 
-Argmax = Callable[[Tensor], Tensor]
-"""From scores to the state with the largest inner product with them."""
+Scores = dict[str, Tensor]
+Argmax = Callable[[Scores], Tensor]
+"""From scores to the state with the largest score."""
+Statistics = Callable[[Tensor], Scores]
+"""From a state to what each of the scores is multiplied by in the state's."""
 
 
 class Perturbed(NamedTuple):
@@ -37,20 +41,21 @@ def perturbed_by_gumbel(logits: Tensor, noise: Tensor, scale: float = 1.0) -> Pe
 
     $$1 - n \, \mathrm{softmax}(-\mathrm{noise}),$$
 
-    serves as well, with a lower variance, and sums to 0 as the exact gradient does.
+    is as right, with a lower variance, and sums to 0 as the exact gradient does.
     """
     fixed = _fixed(logits)
     kept = torch.where(fixed, -torch.inf, -noise)
     slope = 1 - (~fixed).sum(-1, keepdim=True) * softmax(kept)
-    return _perturbed(centred(logits), noise, slope, scale)
+    return perturbed(centred(logits), noise, slope, scale)
 
 
 def perturbed_by_logistic(logits: Tensor, noise: Tensor, scale: float = 1.0) -> Perturbed:
     """Logits plus `scale` times standard logistic noise, of slope tanh(noise / 2) / scale."""
-    return _perturbed(logits, noise, torch.tanh(noise / 2), scale)
+    return perturbed(logits, noise, torch.tanh(noise / 2), scale)
 
 
-def _perturbed(logits: Tensor, noise: Tensor, slope: Tensor, scale: float) -> Perturbed:
+def perturbed(logits: Tensor, noise: Tensor, slope: Tensor, scale: float = 1.0) -> Perturbed:
+    """Logits plus `scale` times noise whose -log density has this slope at a scale of 1."""
     scores = logits.to(noise.dtype) + scale * noise
     return Perturbed(scores, torch.where(_fixed(logits), 0.0, slope / scale))
 
@@ -61,7 +66,7 @@ def _fixed(logits: Tensor) -> Tensor:
 
 
 def map_with_slope(
-    perturbed: Perturbed, argmax: Argmax, reference: Tensor, event_dims: int
+    scores: Scores, slopes: Scores, argmax: Argmax, reference: Tensor, event_dims: int
 ) -> Tensor:
     r"""The MAP state z, with the gradient $\langle g, z - z_0 \rangle$ times the slope.
 
@@ -69,42 +74,49 @@ def map_with_slope(
     no mean, since the slope's mean is 0.
 
     Args:
-        perturbed: scores and slopes, `(..., *event)`.
+        scores: by name, each `(..., *its own dimensions)`; the first ones have the state's.
+        slopes: of the noise's -log density, in the shapes of the scores.
         argmax: from scores to z.
-        reference: z_0, broadcasts against the scores.
-        event_dims: how many of the last dimensions the inner product sums over.
+        reference: z_0, broadcasts against z.
+        event_dims: the dimensions of one z, over which the inner product sums.
 
     Reference: Learning with Differentiable Perturbed Optimizers (Berthet et al., 2020),
     Proposition 3.1, https://arxiv.org/abs/2002.08676
     """
-    hard = argmax(perturbed.scores)
-    finite = torch.where(perturbed.scores.isinf(), 0.0, perturbed.scores)
-    # 0, with the gradient of the scores
-    moved = perturbed.slope * (finite - finite.detach())
-    dims = _last(event_dims)
-    moved = moved.sum(dims, keepdim=True) if dims else moved
-    return hard + ((hard - reference) * moved).to(hard.dtype)
+    hard = argmax(scores)
+    lead = hard.ndim - event_dims
+    moved = []
+    for name, score in scores.items():
+        finite = torch.where(score.isinf(), 0.0, score)
+        # 0, with the gradient of the scores
+        moved.append(over_event(slopes[name] * (finite - finite.detach()), lead))
+    total = moved[0] if len(moved) == 1 else torch.stack(moved).sum(0)
+    return hard + ((hard - reference) * like_event(total, hard)).to(hard.dtype)
 
 
 def map_with_finite_difference(
-    scores: Tensor, argmax: Argmax, step: float, event_dims: int
+    scores: Scores, argmax: Argmax, statistics: Statistics, step: float, event_dims: int
 ) -> Tensor:
     r"""The MAP state of the scores, whose gradient is a finite difference of such states.
 
-    $$\frac{r}{\lambda} \left( \mathrm{MAP}(s) - \mathrm{MAP}(s - \lambda (g - m) / r) \right),$$
+    $$\frac{r}{\lambda} \left( s(\mathrm{MAP}(\theta)) - s(\mathrm{MAP}(\theta - \lambda (g - m) /
+    r)) \right),$$
 
-    with g the gradient that arrives, whose entries reach from m - r to m + r where the scores are
-    finite: scores move by `step`, $\lambda$, at most. For single bits m is 0.
+    s the statistics that the scores multiply, the first of which is the state itself; g the
+    gradient that arrives, by which the first scores move, and whose entries reach from m - r to m +
+    r where those are finite: they move by `step`, $\lambda$, at most. For single bits m is 0.
 
     Args:
-        scores: `(..., *event)`.
+        scores: by name, each `(..., *its own dimensions)`; the first ones have the state's.
         argmax: from scores to the state; where the event has dimensions, one that a common shift
-            of the scores leaves alone.
+            of the first scores leaves alone.
+        statistics: from a state to what each of the scores is multiplied by.
         step: in units of the scores.
         event_dims: the dimensions of one event.
     """
+    names = tuple(scores)
     state: Tensor = _MapWithFiniteDifference.apply(  # type: ignore[no-untyped-call]
-        scores, argmax, step, event_dims
+        (names, argmax, statistics, step, event_dims), *scores.values()
     )
     return state
 
@@ -113,23 +125,30 @@ class _MapWithFiniteDifference(torch.autograd.Function):
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(scores: Tensor, argmax: Argmax, step: float, event_dims: int) -> Tensor:
-        return argmax(scores)
+    def forward(settings: tuple[Any, ...], *scores: Tensor) -> Tensor:
+        names, argmax, *_ = settings
+        return argmax(dict(zip(names, scores, strict=True)))
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, Argmax, float, int], output: Tensor) -> None:
-        scores, ctx.argmax, ctx.step, ctx.event_dims = inputs
-        ctx.save_for_backward(scores, output)
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        ctx.settings, *scores = inputs
+        ctx.save_for_backward(output, *scores)
 
     @staticmethod
-    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None, None, None]:
-        scores, before = ctx.saved_tensors
-        gradient = upstream.to(scores.dtype)
-        middle, reach = _middle_and_reach(gradient, scores.isfinite(), _last(ctx.event_dims))
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
+        names, argmax, statistics, step, event_dims = ctx.settings
+        before, first, *others = ctx.saved_tensors
+        gradient = upstream.to(first.dtype)
+        middle, reach = _middle_and_reach(gradient, first.isfinite(), _last(event_dims))
         # no gradient, no direction: the difference is 0
         direction = (gradient - middle) / torch.where(reach == 0, 1.0, reach)
-        after = ctx.argmax(scores - ctx.step * direction)
-        return (before - after).to(scores.dtype) * (reach / ctx.step), None, None, None
+        moved = (first - step * direction, *others)
+        after = statistics(argmax(dict(zip(names, moved, strict=True))))
+        unmoved = statistics(before)
+        # the reach of each event, whose dimensions are 1
+        size = reach.reshape(reach.shape[: reach.ndim - event_dims]) / step
+        slopes = [(unmoved[name] - after[name]).to(first.dtype) for name in names]
+        return None, *(slope * like_event(size, slope) for slope in slopes)
 
 
 def _middle_and_reach(

@@ -1,6 +1,6 @@
 """Plackett-Luce as a race: item i arrives at an exponential time of rate w_i = exp(logit_i).
 
-The first k arrivals are a draw of k items without replacement, so what is asked of the law is an
+The first k arrivals are a draw of k items without replacement, so what is asked of the set is an
 integral over the race's clock t. For a set S and the others' joint rate W,
 
     P(S) = integral of W exp(-W t) prod_{i in S} (1 - exp(-w_i t)) dt,

@@ -1,4 +1,4 @@
-"""ReinMax's two passes: the mean's Jacobian at the law itself and between it and the sample.
+"""ReinMax's two passes: the mean's Jacobian at the mean itself and between it and the sample.
 
 The Jacobian of softmax at a probability vector c is diag(c) - c c^T. A *tangent* is a tensor whose
 gradient is that Jacobian at a given c; its value means nothing. Writing it so needs no log of c,
@@ -25,10 +25,10 @@ def bernoulli_tangent(logits: Tensor, point: Tensor) -> Tensor:
     return point * (1 - point) * finite
 
 
-def reinmax(hard: Tensor, tangent_at_law: Tensor, tangent_between: Tensor) -> Tensor:
-    """`hard`, with the gradient 2 J(between) - J(law) / 2.
+def reinmax(hard: Tensor, tangent_at_mean: Tensor, tangent_between: Tensor) -> Tensor:
+    """`hard`, with the gradient 2 J(between) - J(mean) / 2.
 
     Bridging Discrete and Backpropagation: Straight-Through and Beyond (Liu et al., 2023),
     Algorithm 2.
     """
-    return straight_through(hard, 2 * tangent_between - 0.5 * tangent_at_law)
+    return straight_through(hard, 2 * tangent_between - 0.5 * tangent_at_mean)

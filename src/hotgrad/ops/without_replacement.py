@@ -1,4 +1,4 @@
-"""Distinct states of a joint law without its support: the first arrivals, and what each counts.
+"""Distinct states of a product without its support: the first arrivals, and what each counts.
 
 Let every joint state arrive at an exponential time of rate p(s). The first S arrivals are S draws
 without replacement. Their subtrees' first arrivals lead to them: all states that begin alike are a
@@ -8,7 +8,7 @@ after another, and only the S prefixes that arrive first are kept.
 
 What is left out has a joint rate W, and first arrives at a time t. Given t, the states came before
 it independently of each other, with the probability 1 - exp(-p(s) t). So one of the set counts
-p(s) / (1 - exp(-p(s) t)), as in Horvitz and Thompson's estimator; the law of t given the set is
+p(s) / (1 - exp(-p(s) t)), as in Horvitz and Thompson's estimator; given the set, t follows
 
     density of t  ~  W exp(-W t) prod_{s in set} (1 - exp(-p(s) t)),
 
@@ -114,7 +114,7 @@ class SetClock:
         log_arrived_yet = log_arrived(log_rates.unsqueeze(-1) + clock)
         density = (clock - clock.exp() + log_arrived_yet.sum(-2)).softmax(-1)
         self.density = density.unsqueeze(-2)
-        """The law of t given the set, on the nodes: `(..., 1, nodes)`."""
+        """The distribution of t given the set, on the nodes: `(..., 1, nodes)`."""
         self.shares = (log_probs.unsqueeze(-1) - log_arrived_yet).exp()
         r"""$p(s) / (1 - e^{-p(s) t})$: what a state counts, given t. `(..., S, nodes)`."""
 

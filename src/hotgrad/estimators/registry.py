@@ -1,11 +1,13 @@
 """Estimators by name, for command lines and configuration files."""
 
 import dataclasses
+import inspect
 from collections.abc import Callable
+from typing import Any
 
 from torch import Tensor
 
-from hotgrad.estimators.base import Estimator, Pathwise, missing_methods
+from hotgrad.estimators.base import Estimator, missing_methods
 from hotgrad.estimators.control_variate import REBAR, RELAX
 from hotgrad.estimators.coupled import ARM, DisARM
 from hotgrad.estimators.exact import Exact
@@ -18,31 +20,35 @@ from hotgrad.estimators.independent_parts import IndeCateR
 from hotgrad.estimators.muprop import MuProp
 from hotgrad.estimators.perturb_and_map import IMLE, PerturbedMAP
 from hotgrad.estimators.relaxed import GumbelSoftmax, RelaxedTopK
-from hotgrad.estimators.score_function import Baseline, ScoreFunction, WithBaseline
+from hotgrad.estimators.score_function import Baseline, ScoreFunction
 from hotgrad.estimators.straight_through import ReinMax, StraightThrough
 from hotgrad.estimators.unordered_set import UnorderedSet
 from hotgrad.ops.checks import check_choice
 
-ESTIMATORS: dict[str, type[Estimator]] = {
-    "gumbel-softmax": GumbelSoftmax,
-    "straight-through": StraightThrough,
-    "straight-through-gumbel-softmax": StraightThroughGumbelSoftmax,
-    "gumbel-rao": GumbelRao,
-    "gapped-straight-through": GappedStraightThrough,
-    "reinmax": ReinMax,
-    "relaxed-top-k": RelaxedTopK,
-    "imle": IMLE,
-    "perturbed-map": PerturbedMAP,
-    "score-function": ScoreFunction,
-    "indecater": IndeCateR,
-    "unordered-set": UnorderedSet,
-    "arm": ARM,
-    "disarm": DisARM,
-    "muprop": MuProp,
-    "rebar": REBAR,
-    "relax": RELAX,
-    "exact": Exact,
-}
+_CLASSES: tuple[type[Estimator], ...] = (
+    GumbelSoftmax,
+    StraightThrough,
+    StraightThroughGumbelSoftmax,
+    GumbelRao,
+    GappedStraightThrough,
+    ReinMax,
+    RelaxedTopK,
+    IMLE,
+    PerturbedMAP,
+    ScoreFunction,
+    IndeCateR,
+    UnorderedSet,
+    ARM,
+    DisARM,
+    MuProp,
+    REBAR,
+    RELAX,
+    Exact,
+)
+ESTIMATORS = {cls.name: cls for cls in _CLASSES}
+"""Every estimator of the library, by the name that its class gives it."""
+
+_EXAMPLES = {"critic": "Critic(q.event_shape)"}
 
 
 def make_estimator(
@@ -65,27 +71,24 @@ def make_estimator(
         GumbelSoftmax(temperature=0.5)
     """
     check_choice("estimator", name, ESTIMATORS)
-    cls = ESTIMATORS[name]
-    if baseline is not None and not has_baseline(cls):
-        raise ValueError(f"{name} has no baseline; only score-function and muprop do.")
-    if (critic is not None) != (cls is RELAX):
-        raise ValueError(
-            "relax needs a critic, such as Critic(q.event_shape)."
-            if cls is RELAX
-            else f"{name} has no critic; only relax does."
-        )
-    if issubclass(cls, WithBaseline):
-        return cls(baseline)
-    if critic is not None:
-        return RELAX(critic, temperature)
-    return REBAR(temperature) if cls is REBAR else at_temperature(cls(), temperature)
+    cls: Any = ESTIMATORS[name]
+    given = {"baseline": baseline, "critic": critic, "temperature": temperature}
+    given = {argument: value for argument, value in given.items() if value is not None}
+    for argument in given:
+        if argument not in cls.arguments and argument != "temperature":
+            having = [other for other, one in ESTIMATORS.items() if argument in one.arguments]
+            do = "does" if len(having) == 1 else "do"
+            raise ValueError(f"{name} has no {argument}; only {' and '.join(having)} {do}.")
+    parameters = inspect.signature(cls).parameters
+    for argument in cls.arguments:
+        if argument not in given and parameters[argument].default is inspect.Parameter.empty:
+            raise ValueError(f"{name} needs a {argument}, such as {_EXAMPLES[argument]}.")
+    made: Estimator = cls(**{a: value for a, value in given.items() if a in cls.arguments})
+    return made
 
 
 def row_wise_estimators(*distributions: type) -> list[str]:
     """Names of those with which each sample may have an f of its own, such as a row's loss.
-
-    They ask f about their own samples alone, each once and in order. Others ask about further
-    states, or weigh the samples against one another.
 
     Args:
         distributions: on one of which, at least, they work.
@@ -93,7 +96,7 @@ def row_wise_estimators(*distributions: type) -> list[str]:
     return [
         name
         for name, cls in ESTIMATORS.items()
-        if (issubclass(cls, Pathwise) or cls is ScoreFunction)
+        if cls.row_wise
         and not all(missing_methods(cls, distribution) for distribution in distributions)
     ]
 
@@ -112,4 +115,4 @@ def has_temperature(cls: type[Estimator]) -> bool:
 
 def has_baseline(cls: type[Estimator]) -> bool:
     """Whether the estimator is made with a baseline."""
-    return issubclass(cls, WithBaseline)
+    return "baseline" in cls.arguments

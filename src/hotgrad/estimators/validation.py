@@ -1,4 +1,4 @@
-"""The checks at the door: what `expectation` and `importance_bound` ask of what users pass in."""
+"""What `expectation` and `importance_bound` check of f, q and estimator that users pass in."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -6,9 +6,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from hotgrad.distributions import DiscreteDistribution
+from hotgrad.distributions.capabilities import lacking
 from hotgrad.estimators.base import Function, label_of, missing_methods
-from hotgrad.estimators.control_variate import RELAX
-from hotgrad.estimators.named import ESTIMATORS
+from hotgrad.estimators.numbers import Numbers
+from hotgrad.estimators.registry import ESTIMATORS
 from hotgrad.ops import checks
 
 CheckValues = Callable[[Tensor], None]
@@ -51,16 +53,20 @@ def check_not_in_jit_trace() -> None:
         )
 
 
-def check_pairing(estimator: Any, q: Any) -> None:
+def check_pairing(estimator: Any, q: DiscreteDistribution) -> None:
     """Refuse a q that lacks a method which the estimator calls; name estimators that work with it.
 
     Raises:
         NotImplementedError: it lacks one.
     """
-    law = getattr(q, "law", q)
-    missing = missing_methods(estimator, law)
-    if missing:
-        lacking, missing = _lacking(estimator, law, missing)
+    # the compiler would follow it for every pair; what is missing shows as an AttributeError
+    if torch.compiler.is_compiling():
+        return
+    required = getattr(estimator, "requires", ())
+    for base in q.bases:
+        missing = lacking(base, *required)
+        if not missing:
+            continue
         groups = {
             "": estimators_for(q),
             "where f has a gradient, ": estimators_for(q, differentiating=True),
@@ -68,16 +74,18 @@ def check_pairing(estimator: Any, q: Any) -> None:
         }
         work = "; ".join(f"{when}{', '.join(names)}" for when, names in groups.items() if names)
         raise NotImplementedError(
-            f"{type(estimator).__name__} needs {', '.join(missing)}, which {lacking} doesn't have. "
-            f"Estimators that work with it: {work or 'none of this library'}."
+            f"{type(estimator).__name__} needs {', '.join(missing)}, which {q.naming(base)} "
+            f"doesn't have. Estimators that work with it: {work or 'none of this library'}."
         )
 
 
-def estimators_for(q: Any, *, differentiating: bool = False, relaxing: bool = False) -> list[str]:
+def estimators_for(
+    q: DiscreteDistribution, *, differentiating: bool = False, relaxing: bool = False
+) -> list[str]:
     """The estimators of this library that work with q, as one writes them.
 
     Args:
-        q: what `as_law` returns.
+        q: what `as_distribution` returns.
         differentiating: those that differentiate f, at hard samples.
         relaxing: those that evaluate f between the vertices. With neither, those that only evaluate
             f, at hard samples.
@@ -86,7 +94,7 @@ def estimators_for(q: Any, *, differentiating: bool = False, relaxing: bool = Fa
     classes: list[Any] = list(ESTIMATORS.values())
     for cls in classes:
         asks = (cls.differentiates_f and not cls.relaxes_f, cls.relaxes_f)
-        if asks != (differentiating, relaxing) or missing_methods(cls, getattr(q, "law", q)):
+        if asks != (differentiating, relaxing) or missing_methods(cls, q):
             continue
         if "budget" in getattr(cls, "__dataclass_fields__", {}):
             try:
@@ -94,17 +102,8 @@ def estimators_for(q: Any, *, differentiating: bool = False, relaxing: bool = Fa
             # too many states, or a distribution of a user's own that lists them in another way
             except Exception:
                 continue
-        found.append("RELAX(critic)" if cls is RELAX else f"{cls.__name__}()")
+        found.append(cls.example())
     return found
-
-
-def _lacking(estimator: Any, law: Any, missing: list[str]) -> tuple[str, list[str]]:
-    """The law that lacks methods, of those in a `Joint` the first, and what it lacks."""
-    for name, part in getattr(law, "laws", {}).items():
-        inner = getattr(part, "law", part)
-        if own := missing_methods(estimator, inner):
-            return f"{type(inner).__name__} ({name!r})", own
-    return "Joint" if hasattr(law, "laws") else type(law).__name__, missing
 
 
 def check_finite(values: Tensor) -> None:
@@ -149,9 +148,10 @@ def describe_bad(values: Tensor, bad: Tensor) -> str:
 
 def checked(
     f: Function,
-    q: Any,
+    q: DiscreteDistribution,
     estimator: Any,
     *,
+    numbers: Numbers | None = None,
     name: str = "f",
     check_values: CheckValues = check_finite,
 ) -> Function:
@@ -159,8 +159,9 @@ def checked(
 
     Args:
         f: `(num_samples, *batch, *event) -> (num_samples, *batch)`.
-        q: the law of its argument; f is given the unknowns of a `Joint` by name.
+        q: the distribution of its argument; f is given the unknowns of a `Joint` by name.
         estimator: the one that will call it.
+        numbers: q's continuous unknowns, which are drawn already.
         name: what messages call f.
         check_values: raises if the values aren't right.
 
@@ -168,12 +169,11 @@ def checked(
         ValueError: f can't be called.
     """
     checks.check_function(f, name)
-    named = getattr(q, "unpack", None)
     differentiates = getattr(estimator, "differentiates_f", False)
     relaxes = getattr(estimator, "relaxes_f", False)
 
-    def checked_f(z: Tensor) -> Tensor:
-        given = own_copy(z if named is None else named(z))
+    def ask(z: Tensor, beside: dict[str, Tensor]) -> Tensor:
+        given = own_copy({**q.named(z), **beside} if beside else q.named(z))
         try:
             values = f(given)
         except Exception as error:
@@ -194,7 +194,7 @@ def checked(
         if values.shape != expected:
             raise ValueError(
                 f"{name} must return one value per sample, shape {tuple(expected)} (num_samples, "
-                f"*batch), for z of shape {_shape_of(z if named is None else named(z))}; got "
+                f"*batch), for z of shape {_shape_of(q.named(z))}; got "
                 f"{tuple(values.shape)}.{to_event_advice(values.shape, expected)}"
             )
         if not values.is_floating_point():
@@ -211,6 +211,13 @@ def checked(
         if q._validate_args and checks.values_readable(values):
             check_values(values.detach())
         return values
+
+    def checked_f(z: Tensor) -> Tensor:
+        if numbers is None:
+            return ask(z, {})
+        if getattr(estimator, "draws", True):
+            return ask(z, numbers.beside(len(z)))
+        return numbers.mean(ask, z)
 
     return checked_f
 
