@@ -4,16 +4,20 @@ Figures are objects on a canvas of their own, never pyplot's: nothing global cha
 thread may draw. Places are in pixels from the top left, so a picture's pixels are never resampled.
 """
 
+import math
 import os
+from collections.abc import Sequence
 from typing import Any
 
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.text import Text
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from hotgrad.files import file_to_write, written_whole
 
@@ -27,6 +31,7 @@ GREYS, SIGNED = _GREYS.with_extremes(bad=VALID), _SIGNED.with_extremes(bad=MUTED
 DPI = 200
 MARGIN = 64
 HEADER = 140
+MOST_DECADES = 10
 
 TITLE_SIZE, LABEL_SIZE, TICK_SIZE = 11.0, 8.5, 7.5
 
@@ -93,6 +98,28 @@ def quieten(axes: Axes) -> None:
     labels: tuple[Artist, ...] = (axes.xaxis.label, axes.yaxis.label)
     for label in labels:
         label.set(color=MUTED, fontsize=LABEL_SIZE)
+
+
+def logarithmic_limits(values: Sequence[float]) -> tuple[float, float]:
+    """An axis that takes a little more than the values, all positive."""
+    low, high = math.log10(min(values, default=1.0)), math.log10(max(values, default=100.0))
+    margin = max(0.06 * (high - low), 0.16)
+    return 10 ** (low - margin), 10 ** (high + margin)
+
+
+def tick_logarithmic(axis: Axis) -> None:
+    """Ticks at 1, at 1, 2 and 5, or at every digit, as the decades in view allow."""
+    low, high = sorted(axis.get_view_interval())
+    decades = math.log10(high / low)
+    digits = (1,) if decades > 3.2 else (1, 2, 5) if decades > 0.7 else tuple(range(1, 10))
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    step = math.ceil(decades / MOST_DECADES)
+    values = [digit * 10.0**power for power in powers if power % step == 0 for digit in digits]
+    axis.set_major_locator(FixedLocator([value for value in values if low <= value <= high]))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(
+        FuncFormatter(lambda v, _: f"{v:.0e}" if v < 1e-4 or v >= 1e6 else f"{v:,.6g}")
+    )
 
 
 def save(figure: Figure, path: str | os.PathLike[str]) -> None:

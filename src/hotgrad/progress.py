@@ -24,10 +24,26 @@ REDRAW_AFTER = 0.1
 """Seconds between updates: a step may be shorter than drawing it."""
 
 
+STAGE = 100
+"""Ticks of a stage of several."""
+
+
 class Report(Protocol):
     """Called with what is done, of how much, and words to show instead of these two numbers."""
 
     def __call__(self, done: int, total: int, note: str = "", /) -> None: ...
+
+
+def in_stages(report: Callable[[int, int], None], count: int) -> list[Report]:
+    """A report for each of so many stages of equal weight, which together tell one."""
+
+    def of(stage: int) -> Report:
+        def tell(done: int, total: int, note: str = "", /) -> None:
+            report(STAGE * stage + STAGE * done // max(total, 1), STAGE * count)
+
+        return tell
+
+    return [of(stage) for stage in range(count)]
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 from audit.toys import LOGIT, at_least, bits, cubic, may_be, one_bit, row_of
-from estimators.cases import EVERY, LawCase, in_one
+from estimators.cases import EVERY, Case, in_one
 from estimators.targets import relaxed_objective_slope, smooth, straight_through_slope
 from torch import Generator, Tensor
 
@@ -58,7 +58,7 @@ def test_noise_and_cosine_of_plain_reinforce_are_the_sums_over_all_states(
     generator: Generator,
 ) -> None:
     q, count = bits(), 20_000
-    q = q.with_logits(q.logits.detach().requires_grad_())
+    q = q.with_params({"logits": q.logits.detach().requires_grad_()})
     exact = torch.autograd.grad(hg.expectation(cubic, q, hg.Exact()), q.logits)[0]
     states = q.enumerate_support()
     probs = q.log_prob(states).exp().detach()
@@ -99,10 +99,12 @@ def test_error_at_the_budget_is_that_of_whole_calls_averaged(generator: Generato
     assert row["rmse"] == pytest.approx(math.hypot(row["bias"], row["variance"] ** 0.5))
 
 
-@pytest.mark.parametrize("law", EVERY)
+@pytest.mark.parametrize("name", EVERY)
 @pytest.mark.parametrize("batch", [(), (2, 3)], ids=str)
-def test_exact_gradient_is_that_of_the_sum_over_the_batch(law: str, batch: tuple[int, ...]) -> None:
-    case: LawCase = EVERY[law]
+def test_exact_gradient_is_that_of_the_sum_over_the_batch(
+    name: str, batch: tuple[int, ...]
+) -> None:
+    case: Case = EVERY[name]
     logits = case.logits(batch)
     q = case.make(logits)
 
@@ -146,7 +148,7 @@ def test_categories_without_a_chance_are_not_asked_about(generator: Generator) -
     assert found.reference["norm"] > 0
 
 
-TIMES = 200
+TIMES = 100
 
 
 @pytest.fixture(scope="module")

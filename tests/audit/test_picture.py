@@ -1,25 +1,23 @@
-"""The picture of an audit: it names every estimator, and nothing lies on a name."""
+"""The picture of an audit: every estimator has a line, marks stand where its figures are."""
 
 import itertools
 import math
 from functools import cache
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.text import Text
 from PIL import Image
 
-from hotgrad.audit.picture import draw
-from hotgrad.audit.picture.labels import Box, Line, Mark, place_labels, spread
-from hotgrad.audit.picture.page import picture_of
+from hotgrad.audit.picture import draw, picture_of
+from hotgrad.audit.table import significant
+from hotgrad.canvas import INK, TRAIN, VALID
 
 BUDGET = 12
-FIGURES = ("bias", "bias_low", "bias_high", "variance", "error_at_budget")
+FIGURES = ("bias", "bias_low", "bias_high", "variance", "rmse", "error_at_budget")
 
 
 def row(name: str, bias: float, noise: float, **changes: Any) -> dict[str, Any]:
@@ -31,6 +29,7 @@ def row(name: str, bias: float, noise: float, **changes: Any) -> dict[str, Any]:
         "bias_low": max(bias - noise / 50, 0.0),
         "bias_high": bias + noise / 50,
         "variance": noise**2,
+        "rmse": math.hypot(bias, noise),
         "error_at_budget": math.hypot(bias, noise / math.sqrt(calls)) if calls else None,
     }
     rest = {"temperature": None, "unbiased": "un" in name, "evaluations": 1, "non_finite": 0}
@@ -39,7 +38,7 @@ def row(name: str, bias: float, noise: float, **changes: Any) -> dict[str, Any]:
 
 
 def audit(rows: list[dict[str, Any]], **changes: Any) -> Any:
-    """What is drawn of an audit; the rows come the least error first, as they do there."""
+    """The record of an audit; the rows come the least error first, as they do there."""
     rows.sort(key=lambda r: (r["error_at_budget"] is None, r["error_at_budget"] or 0.0))
     given = {
         "rows": rows,
@@ -48,7 +47,7 @@ def audit(rows: list[dict[str, Any]], **changes: Any) -> Any:
         "verdict": "For 12 evaluations of f a step, one has the least error, 5 % of the gradient.",
         "evaluations": BUDGET,
     }
-    return SimpleNamespace(**{**given, **changes})
+    return {**given, **changes}
 
 
 def without_scale(rows: list[dict[str, Any]]) -> Any:
@@ -85,7 +84,7 @@ CASES: dict[str, Any] = {
     "close": audit([row(f"close {i}", 0.3 + 0.002 * i, 1.0 + 0.01 * i) for i in range(18)]),
     "exact": audit([*few(), row("unbiased sum", 0.0, 0.0, evaluations=4096)]),
     "exact alone": audit([row("unbiased sum", 0.0, 0.0, evaluations=4096)]),
-    "without noise": audit([row("constant", 0.2, 0.0), row("biased", 0.3, 0.1)]),
+    "without noise": audit([row("constant", 0.2, 0.0), row("biased one", 0.3, 0.1)]),
     "single": audit([row("ReinMax", 0.04, 0.5)]),
     "unbiased alone": audit([r for r in many() if r["unbiased"]]),
     "biased alone": audit([r for r in few() if not r["unbiased"]]),
@@ -124,23 +123,11 @@ def apart(a: Any, b: Any) -> bool:
     return bool(a.x1 <= b.x0 or b.x1 <= a.x0 or a.y1 <= b.y0 or b.y1 <= a.y0)
 
 
-def marks(figure: Figure) -> list[tuple[float, float, float]]:
-    """Centre and radius in pixels of every estimator's mark."""
-    lines = [line for line in figure.findobj(Line2D) if isinstance(line, Line2D)]
-    places = [
-        (*line.get_xydata()[0], line.get_markersize() * figure.dpi / 144)
-        for line in lines
-        if line.axes is None and line.get_marker() in ("o", "v")
-    ]
-    floor = min(axes.bbox.y0 for axes in figure.axes)
-    return [(x, y, radius) for x, y, radius in places if y > floor]
-
-
 @pytest.mark.parametrize("case", CASES)
 def test_no_text_overlaps_another_or_leaves_the_picture(case: str) -> None:
     figure, found = drawn(case)
     boxes = [(text.get_text(), text.get_window_extent()) for text in found]
-    assert len(boxes) >= 4
+    assert len(boxes) >= 3
     for text, box in boxes:
         assert figure.bbox.x0 <= box.x0 < box.x1 <= figure.bbox.x1, text
         assert figure.bbox.y0 <= box.y0 < box.y1 <= figure.bbox.y1, text
@@ -149,95 +136,124 @@ def test_no_text_overlaps_another_or_leaves_the_picture(case: str) -> None:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_every_estimator_has_a_mark_and_a_name_beside_marks(case: str) -> None:
+def test_every_estimator_has_a_line_with_its_name(case: str) -> None:
     figure, found = drawn(case)
-    finite = {r["estimator"] for r in CASES[case].rows if not r["non_finite"]}
-    discs = marks(figure)
-    assert len(discs) == len(finite)
-    for name in finite:
-        # the panel of temperatures may name it again
-        named = [t for t in found if t.get_text().split("  ")[0] == name]
-        assert named, name
-        box = named[0].get_window_extent()
-        for x, y, radius in discs:
-            across = max(box.x0 - x, x - box.x1, 0.0)
-            up = max(box.y0 - y, y - box.y1, 0.0)
-            assert math.hypot(across, up) > 0.8 * radius, name
+    finite = {r["estimator"] for r in CASES[case]["rows"] if not r["non_finite"]}
+    names = [t for t in found if t.get_text().split("  ")[0] in finite]
+    assert sorted(t.get_text().split("  ")[0] for t in names) == sorted(finite)
+    if not finite:
+        return
+    axes = figure.axes[0]
+    for height, name in enumerate(sorted(names, key=lambda t: -t.get_window_extent().y0)):
+        box = name.get_window_extent()
+        across, up = axes.transData.transform((axes.get_xlim()[0], height))
+        assert box.y0 < up < box.y1, name
+        assert box.x1 < across, name
+
+
+def marks(figure: Figure, marker: str) -> list[tuple[float, float]]:
+    """Where marks of a kind stand: the figure, and the line from the top."""
+    lines = [line for line in figure.axes[0].lines if line.get_marker() == marker]
+    return [tuple(line.get_xydata()[0]) for line in lines]
 
 
 def test_marks_stand_where_their_figures_are() -> None:
-    figure = picture_of(audit(few()), "t")
-    band, main = figure.axes
-    assert band.bbox.x1 == pytest.approx(main.bbox.x0)
-    assert band.get_ylim() == main.get_ylim()
-    places = [main.transData.inverted().transform(mark[:2]) for mark in marks(figure)]
-    for r in few():
-        if r["bias_low"] > 0:
-            expected = (100 * r["bias"], 100 * math.sqrt(r["variance"]))
-            assert any(tuple(place) == pytest.approx(expected) for place in places), r
-    noises = [
-        band.transData.inverted().transform((x, y))[1]
-        for x, y, _ in marks(figure)
-        if x < band.bbox.x1
-    ]
-    assert sorted(noises) == pytest.approx([110.0, 240.0])
+    record = audit(few())
+    figure = picture_of(record, "t")
+    errors, noises, biases = (dict(map(reversed, marks(figure, m))) for m in "o|D")
+    for height, r in enumerate(record["rows"]):
+        noise = math.sqrt(r["variance"] / (BUDGET // r["evaluations"]))
+        assert errors[height] == pytest.approx(100 * r["error_at_budget"]), r
+        assert noises[height] == pytest.approx(100 * noise), r
+        # none where the interval holds 0
+        assert biases.get(height) == (pytest.approx(100 * r["bias"]) if r["bias_low"] else None), r
+    ends = [tuple(line.get_xdata()) for line in figure.axes[0].lines if line.get_color() == INK]
+    for r in record["rows"]:
+        if r["bias_low"]:
+            assert (pytest.approx(100 * r["bias_low"]), pytest.approx(100 * r["bias_high"])) in ends
 
 
-def test_what_costs_more_is_larger() -> None:
-    rows = [row(f"un{i}", 0.0, 4.0**i, evaluations=10**i) for i in range(5)]
-    by_height = sorted(marks(picture_of(audit(rows), "t")), key=lambda mark: mark[1])
-    radii = [radius for *_, radius in by_height]
-    assert all(b - a == pytest.approx(5.0) for a, b in itertools.pairwise(radii))
+def test_the_colour_says_whether_a_class_is_unbiased() -> None:
+    record = audit(few())
+    axes = picture_of(record, "t").axes[0]
+    errors = [line for line in axes.lines if line.get_marker() == "o"]
+    for line, r in zip(errors, record["rows"], strict=True):
+        assert line.get_color() == (TRAIN if r["unbiased"] else VALID)
 
 
-def test_the_best_alone_is_ringed_and_bold() -> None:
+def test_an_unseen_bias_is_not_drawn_whatever_the_class_says() -> None:
+    unseen = row("biased, unseen", 0.001, 1.0)
+    figure = picture_of(audit([unseen, row("biased", 0.5, 1.0)]), "t")
+    assert [height for _, height in marks(figure, "D")] == [1]
+    assert "No bias is drawn where its 95 % interval holds 0." in said(figure).replace("\n", " ")
+
+
+def test_the_best_alone_is_bold() -> None:
     figure = picture_of(audit(few()), "t")
     bold = [t.get_text() for t in texts(figure) if t.get_weight() == "bold"]
     assert "ReinMax" in bold
     assert not {"StraightThrough", "unbiased A"} & set(bold)
-    assert "Ringed: the least error of 12 evaluations of f." in said(figure)
 
 
-def test_what_no_budget_pays_for_is_not_ringed() -> None:
+def test_what_no_budget_pays_for_is_hollow_and_not_best() -> None:
+    """Its figures are those of one call."""
+    figure = picture_of(audit([row("unbiased", 0.0, 0.5, evaluations=50)]), "t")
+    (line,) = (line for line in figure.axes[0].lines if line.get_marker() == "o")
+    assert line.get_markerfacecolor() == "white"
+    assert marks(figure, "o") == marks(figure, "|") == [(pytest.approx(50), 0)]
+    assert "unbiased" not in [t.get_text() for t in texts(figure) if t.get_weight() == "bold"][2:]
+    assert "Grey names: one call takes more" in said(figure).replace("\n", " ")
+
+
+def test_what_has_no_error_says_so() -> None:
     figure = picture_of(audit([row("unbiased sum", 0.0, 0.0, evaluations=4096)]), "t")
-    assert "Ringed" not in said(figure)
-    assert "unbiased sum  (no noise)" in said(figure)
+    assert "no error but rounding" in said(figure)
+    assert not marks(figure, "o")
 
 
-def test_an_unseen_bias_stands_in_the_band_whatever_the_class_says() -> None:
-    unseen = row("biased, unseen", 0.001, 1.0)
-    figure = picture_of(audit([unseen, row("biased", 0.5, 1.0)]), "t")
-    band, _ = figure.axes
-    assert sorted(x < band.bbox.x1 for x, *_ in marks(figure)) == [False, True]
-    assert "no bias seen" in said(figure)
-
-
-def test_temperatures_have_a_panel_where_there_are_several() -> None:
-    assert len(picture_of(audit(few()), "t").axes) == 2
+def test_temperatures_have_a_table_where_there_are_several() -> None:
+    assert "temperature" not in said(picture_of(audit(few()), "t"))
     figure, found = drawn("many")
-    panel = figure.axes[-1]
-    words = [text.get_text() for text in found]
-    assert "Error of 12 evaluations of f" in words
-    tempered = [r for r in CASES["many"].rows if r["temperature"] is not None]
-    dots = {
-        (round(float(x), 6), round(float(y), 6))
-        for line in panel.lines
-        for x, y in line.get_xydata()
+    assert "Error at temperature τ" in said(figure)
+    heights = {t.get_text(): t.get_window_extent().y0 for t in found}
+    rights = {
+        t: max(f.get_window_extent().x1 for f in found if f.get_text() == f"{t:g}")
+        for t in (0.1, 0.3, 1.0, 3.0)
     }
-    for r in tempered:
-        assert (r["temperature"], round(100 * r["error_at_budget"], 6)) in dots
-    # each by its best temperature in the other panel, each by its name beside this one
     for i in range(5):
-        assert sum(word.startswith(f"Tempered{i}") for word in words) == 2
+        name = next(text for text in heights if text.startswith(f"Tempered{i}"))
+        rows = [r for r in CASES["many"]["rows"] if r["estimator"] == f"Tempered{i}"]
+        for r in rows:
+            cell = next(
+                t
+                for t in found
+                if abs(t.get_window_extent().x1 - rights[r["temperature"]]) < 3
+                and abs(t.get_window_extent().y0 - heights[name]) < 8
+            )
+            assert cell.get_text() == significant(100 * r["error_at_budget"])
+            assert (cell.get_weight() == "bold") is (r is rows[0])
 
 
-def test_a_zero_gradient_has_absolute_axes_and_says_so() -> None:
+def test_as_many_temperatures_are_in_the_table_as_have_room() -> None:
+    rows = [row("Tempered", 0.1, 1.0, temperature=float(t)) for t in range(1, 16)]
+    figure = picture_of(audit(rows), "t")
+    assert "3 higher temperatures had no room in the table." in said(figure).replace("\n", " ")
+    assert figure.bbox.width < 3500
+
+
+def test_many_estimators_are_cut_to_the_best() -> None:
+    figure = picture_of(audit([row(f"biased {i}", 0.01 * (i + 1), 1.0) for i in range(70)]), "t")
+    assert len(marks(figure, "o")) == 60
+    assert "10 more estimators had a larger error." in said(figure).replace("\n", " ")
+
+
+def test_a_zero_gradient_has_an_absolute_axis_and_says_so() -> None:
     figure = picture_of(CASES["zero gradient"], "t")
-    assert "Figures are absolute, since the exact gradient is zero." in said(figure).replace(
-        "\n", " "
-    )
-    assert "noise of one call (absolute)" in said(figure)
-    assert "%" not in figure.axes[0].get_ylabel()
+    words = said(figure).replace("\n", " ")
+    assert "Figures are absolute, since the exact gradient is zero." in words
+    assert figure.axes[0].get_xlabel() == "absolute"
+    r = CASES["zero gradient"]["rows"][0]
+    assert marks(figure, "o")[0] == (pytest.approx(r["absolute_error_at_budget"]), 0)
 
 
 def test_what_is_not_finite_is_left_out_and_told() -> None:
@@ -245,88 +261,19 @@ def test_what_is_not_finite_is_left_out_and_told() -> None:
     assert "Left out, since not all their gradients are finite: Broken." in words
 
 
-def test_what_cannot_serve_is_told() -> None:
+def test_what_does_not_work_is_told() -> None:
     words = said(drawn("many")[0]).replace("\n", " ")
-    assert "Can't serve here: Refused0, " in words
+    assert "Don't work here: Refused0, " in words
     assert "Refused7 and 4 more." in words
 
 
 def test_it_is_written(tmp_path: Path) -> None:
-    draw(CASES["many"], tmp_path / "a.png", title="Many")
+    draw(CASES["few"], tmp_path / "a.png", title="Few")
     with Image.open(tmp_path / "a.png") as image:
         assert image.format == "PNG"
-        assert image.size[0] > 2000
+        assert image.size[0] > 1500
 
 
 def test_a_folder_that_does_not_exist(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="absent is no folder"):
         draw(CASES["few"], tmp_path / "absent" / "a.png")
-
-
-# Where names go.
-
-FRAME = Box(0, 0, 1000, 800)
-
-
-def test_a_lonely_name_stands_to_the_right_without_a_leader() -> None:
-    (place,) = place_labels([Mark(500, 400, 10, 100, 20, FRAME)])
-    assert place is not None
-    assert place.leader is None
-    assert 510 < place.box.left < 520
-    assert place.box.low < 400 < place.box.high
-
-
-def test_a_name_keeps_within_its_frame() -> None:
-    (place,) = place_labels([Mark(990, 5, 8, 100, 20, FRAME)])
-    assert place is not None
-    assert place.box.within(FRAME)
-
-
-def test_names_of_crowded_marks_have_leaders_that_cross_no_other_name() -> None:
-    crowd = [Mark(400 + 25 * i, 400 + 9 * (i % 3), 6, 150, 20, FRAME) for i in range(8)]
-    places = place_labels(crowd)
-    found = [place for place in places if place is not None]
-    assert len(found) == 8
-    assert sum(place.leader is not None for place in found) >= 3
-    for a, b in itertools.permutations(found, 2):
-        assert not a.box.overlaps(b.box)
-        assert a.leader is None or not b.box.is_crossed(a.leader)
-
-
-def test_a_name_without_any_room_is_given_up() -> None:
-    small = Box(0, 0, 60, 60)
-    assert place_labels([Mark(30, 30, 10, 100, 20, small)]) == [None]
-
-
-@pytest.mark.parametrize(
-    ("line", "crossed"),
-    [
-        (Line(0, 5, 20, 5), True),
-        (Line(0, 0, 20, 20), True),
-        (Line(5, -5, 5, 25), True),
-        (Line(0, 10, 20, 10), False),
-        (Line(12, 0, 12, 9), False),
-        (Line(0, 15, 20, 15), False),
-        (Line(-9, 5, -1, 5), False),
-        (Line(0, 18, 18, 0), False),
-    ],
-)
-def test_a_line_crosses_a_box(line: Line, crossed: bool) -> None:
-    assert Box(0, 0, 10, 8).is_crossed(line) is (crossed and line != Line(0, 10, 20, 10))
-
-
-@pytest.mark.parametrize(
-    ("wished", "expected"),
-    [
-        ([], []),
-        ([7.0], [7.0]),
-        ([10, 30, 50], [10, 30, 50]),
-        ([10, 10], [8, 12]),
-        ([10, 11, 12, 13], [5.5, 9.5, 13.5, 17.5]),
-        ([0, 0], [0, 4]),
-        ([100, 100, 100], [92, 96, 100]),
-        ([10, 10, 13], [7, 11, 15]),
-    ],
-)
-def test_heights_keep_apart(wished: list[float], expected: list[float]) -> None:
-    assert spread(wished, 4, 0, 100) == pytest.approx(expected)

@@ -14,7 +14,7 @@ from hotgrad.audit.problems import Problem, noisy_or, polynomial, subset
 MAKERS = {
     "polynomial": lambda: polynomial(num_bits=6),
     "subset": subset,
-    "subset, plackett-luce": lambda: subset(law="plackett-luce"),
+    "subset, plackett-luce": lambda: subset(distribution="plackett-luce"),
     "noisy-or": lambda: noisy_or(causes=5),
 }
 
@@ -52,12 +52,14 @@ def test_the_polynomials_optimum_is_all_zero() -> None:
     assert float(values.min()) == pytest.approx(0.45**1.5)
 
 
-def test_subset_is_of_the_law_that_is_named() -> None:
+def test_subset_is_of_the_distribution_that_is_named() -> None:
     assert isinstance(subset(8, 3).q, hg.KSubset)
     assert isinstance(subset(8, 3, "plackett-luce").q, hg.PlackettLuceSubset)
     assert subset(8, 3).q.k == 3
-    with pytest.raises(ValueError, match=r"Unknown law 'k-subsets'\. Did you mean k-subset"):
-        subset(law="k-subsets")
+    with pytest.raises(
+        ValueError, match=r"Unknown distribution 'k-subsets'\. Did you mean k-subset"
+    ):
+        subset(distribution="k-subsets")
 
 
 def cells(function: Any) -> dict[str, Tensor]:

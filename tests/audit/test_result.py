@@ -13,7 +13,7 @@ from audit.toys import bits, cubic, row_of
 from torch import Generator
 
 import hotgrad as hg
-from hotgrad.audit.table import percent, significant
+from hotgrad.audit.table import as_text, percent, significant
 
 
 def linear(z: torch.Tensor) -> torch.Tensor:
@@ -186,9 +186,9 @@ class TestText:
         assert max(map(len, text.splitlines())) <= 100
         words = " ".join(text.split())
         assert " ".join(found.verdict.split()) in words
-        assert "RelaxedTopK: needs relax_top_k, which Bernoulli doesn't have" in words
+        assert "RelaxedTopK: needs relaxed_top_k_sample, which Bernoulli doesn't have" in words
         assert "summed over all 32 states" in words
-        assert "REBAR: learnt for 300 calls first" in words
+        assert "REBAR: learnt for 20 calls first" in words
         assert repr(found) == text
 
     def test_one_line_for_each_estimator_at_its_best_temperature(self, found: hg.Audit) -> None:
@@ -236,6 +236,8 @@ class TestFiles:
         found.save(path)
         record = json.loads(path.read_text("utf-8"))
         assert record["rows"] == found.rows
+        # a table, as a picture, can be made of what was read back
+        assert as_text(record) == as_text(found.record())
         assert record["refused"] == found.refused
         assert record["reference"] == found.reference
         assert record["verdict"] == found.verdict

@@ -1,13 +1,17 @@
 """Small problems with known answers, and how measured figures are held against those."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
+import pytest
 import torch
 from scipy import stats
 from torch import Tensor
 
 import hotgrad as hg
+from hotgrad.audit import measurement
+from hotgrad.audit.table import Row
 
 LOGIT = 0.4
 
@@ -26,7 +30,16 @@ def cubic(z: Tensor) -> Tensor:
     return (z.sum(-1) - 1.2).abs().pow(3)
 
 
-def row_of(audit: hg.Audit, name: str, temperature: float | None = None) -> dict[str, Any]:
+@contextmanager
+def quick_audits(*, learning_steps: int = 20) -> Iterator[None]:
+    """Audits that learn little, and take the times once."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(measurement, "ROUNDS", 1)
+        patch.setattr(measurement, "LEARNING_STEPS", learning_steps)
+        yield
+
+
+def row_of(audit: hg.Audit, name: str, temperature: float | None = None) -> Row:
     (row,) = (
         row
         for row in audit.rows

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from audit.toys import quick_audits
 from cli import said
 from PIL import Image
 from toy_runs import toy_dataset
@@ -16,8 +17,8 @@ from toy_runs import toy_dataset
 import hotgrad as hg
 from hotgrad import vae
 from hotgrad.cli import audit
-from hotgrad.cli.advice import advice
-from hotgrad.cli.app import run
+from hotgrad.cli.training_advice import advice
+from hotgrad_command.app import run
 
 FAST = ["--replicates", "40"]
 FEW = ["--estimators", "straight-through,score-function"]
@@ -88,6 +89,12 @@ def stdout(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
 
 def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
     return said.refused(capsys, "audit", *arguments)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _quick() -> Iterator[None]:
+    with quick_audits():
+        yield
 
 
 @pytest.fixture(autouse=True)
@@ -182,6 +189,9 @@ def test_the_same_seed_finds_the_same(capsys: pytest.CaptureFixture[str]) -> Non
 
     once, again, other = found(1, "a"), found(1, "b"), found(2, "c")
     assert once == again
+    # of a name that has baselines, with and without
+    baselines = {f"ScoreFunction({name})" for name in ("LeaveOneOut", "NoBaseline")}
+    assert {row["estimator"] for row in once} == {"StraightThrough", *baselines}
     assert once != other
 
 
@@ -345,7 +355,7 @@ def test_exactness_needs_no_samples() -> None:
         (["polynomial", "--power", "nan"], "f returned non-finite values"),
         (["subset", "--estimators", "reinmx"], "Unknown estimator 'reinmx'. Did you mean reinmax?"),
         (["subset", "--estimators", ""], "Unknown estimator ''"),
-        (["subset", "--estimators", "arm"], "None of the estimators serves subset. ARM: needs"),
+        (["subset", "--estimators", "arm"], "None of the estimators works with subset. ARM: needs"),
         (["subset", "--temperatures", "hot"], "numbers with commas between, such as 0.1,0.5,1"),
         (["subset", "--temperatures", "0"], "a temperature must be positive and finite"),
         (["subset", "--num-samples", "0"], "--num-samples must be an integer of at least 1"),

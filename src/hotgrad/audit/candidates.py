@@ -8,17 +8,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from hotgrad.audit.seeds import Seeds
+from hotgrad.audit.objective import Objective
+from hotgrad.distributions import DiscreteDistribution
 from hotgrad.estimators import (
     ESTIMATORS,
-    RELAX,
-    Critic,
-    Exact,
     LearnedTemperature,
-    LeaveOneOut,
-    NoBaseline,
     at_temperature,
-    has_baseline,
     has_temperature,
 )
 from hotgrad.estimators.base import fitting_num_samples, label_of
@@ -71,6 +66,11 @@ class Candidate:
         return any(True for held in (module.parameters(), module.buffers()) for _ in held)
 
     @property
+    def draws(self) -> bool:
+        """Whether it draws samples; what doesn't is the sum over all states."""
+        return bool(getattr(self.estimator, "draws", True))
+
+    @property
     def _at_learned_temperature(self) -> bool:
         return isinstance(self.estimator, LearnedTemperature)
 
@@ -82,19 +82,23 @@ class Candidate:
 
 def find_candidates(
     given: Given | None,
-    q: Any,
+    objective: Objective,
     temperatures: Sequence[float] | None,
     num_samples: int,
     budget: int,
-    seeds: Seeds,
 ) -> list[Candidate]:
-    """All estimators to measure, each at its temperatures; whether they serve q is seen later.
+    """All estimators to measure, each at its temperatures; whether they work with q is seen later.
 
     Raises:
         ValueError: nothing is given, or something that isn't an estimator.
     """
     if given is None:
-        pairs = [(label_of(estimator), estimator) for estimator in _all(q, budget, seeds)]
+        seed = objective.seed("critic")
+        pairs = [
+            (label_of(estimator), estimator)
+            for name in ESTIMATORS
+            for estimator in default_estimators(name, objective.q, budget, seed)
+        ]
         temperatures = TEMPERATURES if temperatures is None else temperatures
     else:
         pairs = list(_named(given))
@@ -110,30 +114,27 @@ def find_candidates(
     return list({(each.name, each.temperature): each for each in candidates}.values())
 
 
-def _all(q: Any, budget: int, seeds: Seeds) -> Iterator[Any]:
-    classes: list[Any] = list(ESTIMATORS.values())
-    for cls in classes:
-        if has_baseline(cls):
-            yield from (cls(LeaveOneOut()), cls(NoBaseline()))
-        else:
-            yield by_default(cls, q, budget, seeds.number("critic"))
-
-
-def by_default(cls: Any, q: Any, budget: int, seed: int) -> Any:
-    """An estimator as an audit makes it for a law, where the user gave a name or none.
+def default_estimators(name: str, q: DiscreteDistribution, budget: int, seed: int) -> list[Any]:
+    """What an audit measures of a class of estimators, unless it is told more.
 
     Args:
-        cls: its class.
-        q: the law.
-        budget: of `Exact`.
+        name: the class's, on the command line.
+        q: the distribution of z.
+        budget: the most states that may be summed over.
         seed: of a critic's first weights.
     """
-    if cls is RELAX:
-        with seeded_weights(seed):
-            estimator: Any = RELAX(Critic(q.event_shape))
-    else:
-        estimator = Exact(budget) if cls is Exact else cls()
-    return estimator.to(q.logits.device) if isinstance(estimator, nn.Module) else estimator
+    with seeded_weights(seed):
+        made: list[Any] = list(ESTIMATORS[name].defaults_for(q, budget=budget))
+    return [one.to(q.device) if isinstance(one, nn.Module) else one for one in made]
+
+
+def unbiased_estimators(objective: Objective) -> Iterator[tuple[str, Any]]:
+    """By name: those of the library that draw, work with q and need not learn first."""
+    for name, cls in ESTIMATORS.items():
+        useful = cls.unbiased and cls.draws and not cls.must_learn
+        if useful and not objective.lacks(cls):
+            estimator = default_estimators(name, objective.q, 1, 0)[0]
+            yield name, estimator.eval() if isinstance(estimator, nn.Module) else estimator
 
 
 def _named(given: Given) -> Iterator[tuple[str, Any]]:

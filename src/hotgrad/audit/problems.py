@@ -11,7 +11,7 @@ from torch import Tensor
 from hotgrad.distributions import Bernoulli, KSubset, PlackettLuceSubset
 from hotgrad.ops.checks import check_choice
 
-SUBSET_LAWS: dict[str, Any] = {"k-subset": KSubset, "plackett-luce": PlackettLuceSubset}
+SUBSETS: dict[str, Any] = {"k-subset": KSubset, "plackett-luce": PlackettLuceSubset}
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Problem:
         name: one word.
         text: one line that says what is minimised.
         f: `(num_samples, *batch, *event) -> (num_samples, *batch)`.
-        q: the law of z.
+        q: the distribution of z.
     """
 
     name: str
@@ -56,28 +56,28 @@ def polynomial(num_bits: int = 128, power: float = 3.0, centre: float = 0.45) ->
     )
 
 
-def subset(n: int = 10, k: int = 5, law: str = "k-subset") -> Problem:
+def subset(n: int = 10, k: int = 5, distribution: str = "k-subset") -> Problem:
     """The distance to a fixed point of exactly k of n: $|z - b|^2$ with $b_i$ standard normal.
 
     Args:
         n: items.
         k: how many are chosen.
-        law: "k-subset" or "plackett-luce".
+        distribution: "k-subset" or "plackett-luce".
 
     Raises:
-        ValueError: another law, k not in [0, n].
+        ValueError: another distribution, k not in [0, n].
 
     Reference: Implicit MLE: Backpropagating Through Discrete Exponential Family Distributions
     (Niepert, Minervini, Franceschi, 2021), Section 6, https://arxiv.org/abs/2106.01798
     """
-    check_choice("law", law, SUBSET_LAWS)
+    check_choice("distribution", distribution, SUBSETS)
     generator = torch.Generator().manual_seed(0)
     target, logits = torch.randn(2, n, generator=generator)
     return Problem(
         "subset",
-        f"squared distance of {k} of {n} items from a fixed point, {law}",
+        f"squared distance of {k} of {n} items from a fixed point, {distribution}",
         lambda z: (z - target).square().sum(-1),
-        SUBSET_LAWS[law](logits, k),
+        SUBSETS[distribution](logits, k),
     )
 
 
@@ -87,7 +87,7 @@ def noisy_or(causes: int = 12, findings: int = 20) -> Problem:
     $$P(x_i = 0 \mid z) = \exp\Big(-a_i - \sum_j w_{ij} z_j\Big), \quad P(z_j = 1) = 0.1;$$
 
     each present cause has its own chance to bring a finding about, and a leak $a_i$ has one without
-    any. The network and its findings are drawn once. q is a law of independent causes, at even
+    any. The network and its findings are drawn once. q has independent causes, at even
     odds; less its entropy, the expectation is minus the evidence lower bound.
 
     Args:

@@ -1,37 +1,37 @@
-"""The audit itself: from f and q to what is known of every estimator."""
+"""The audit, from f and q to what is known of every estimator, and the result that it returns.
 
+`import hotgrad` brings this module, so what only an audit needs is imported when there is one.
+"""
+
+import json
 import math
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+import os
+import shutil
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from torch import distributions as td
+from torch.distributions import Distribution
 
-from hotgrad.audit.candidates import Candidate, Given, find_candidates
-from hotgrad.audit.exact_gradient import find_reference
-from hotgrad.audit.replicates import Replicates
-from hotgrad.audit.result import Audit
-from hotgrad.audit.rows import row_of
-from hotgrad.audit.sanity import check_function
-from hotgrad.audit.seeds import Seeds
-from hotgrad.audit.statistics import GROUPS
-from hotgrad.audit.trial import Trial, timed, try_out, why
-from hotgrad.audit.verdict import Ranking
-from hotgrad.distributions import as_law
-from hotgrad.distributions.flattened import Flattened
+from hotgrad.audit.table import WIDTH, Record, ReferenceRecord, Row, as_text
 from hotgrad.estimators.base import Function
+from hotgrad.extras import needing
+from hotgrad.files import file_to_write, written_whole
 from hotgrad.ops import checks
-from hotgrad.progress import told
+from hotgrad.progress import in_stages, told
+
+if TYPE_CHECKING:
+    import pandas
 
 Progress = Callable[[int, int], None]
-TICKS = 100
 
 
 def audit(
     f: Function,
-    q: td.Distribution,
-    estimators: Given | None = None,
+    q: Distribution,
+    estimators: Sequence[Any] | Mapping[str, Any] | None = None,
     *,
     num_samples: int = 1,
     replicates: int = 1000,
@@ -40,8 +40,8 @@ def audit(
     budget: int = 2**16,
     generator: torch.Generator | None = None,
     progress: Progress | bool | None = None,
-) -> Audit:
-    r"""Measures how biased, how noisy and how dear each gradient estimator is on this f and q.
+) -> "Audit":
+    r"""Measures how biased, how noisy and how costly each gradient estimator is on this f and q.
 
     $$\mathrm{bias} = |\mathbb{E}[\hat g] - g|, \quad \mathrm{noise}^2 = \mathrm{tr} \,
     \mathrm{Cov}[\hat g], \quad g = \nabla_\phi \sum_{\mathrm{batch}} \mathbb{E}_q[f(z)],$$
@@ -61,9 +61,9 @@ def audit(
 
     Args:
         f: `(num_samples, *batch, *event) -> (num_samples, *batch)`.
-        q: the law of z, with any batch shape.
+        q: the distribution of z, with any batch shape.
         estimators: objects in a sequence, or in a dict by name; every one of the library by
-            default, those that can't serve being listed with the reason.
+            default, those that don't work with f and q being listed with the reason.
         num_samples: of each call; more where an estimator needs more.
         replicates: gradients drawn of each estimator, rounded up to a multiple of 20. The interval
             of the bias narrows with their square root. What happens in few of them, or in none, is
@@ -82,7 +82,7 @@ def audit(
 
     Raises:
         ValueError: f isn't finite at hard samples, or isn't a fixed function of z; more states than
-            the budget without an unbiased estimator that serves; arguments that aren't what they
+            the budget, and no unbiased estimator that works here; arguments that aren't what they
             should be. What f itself raises at hard samples comes through.
 
     Example:
@@ -96,19 +96,24 @@ def audit(
         >>> found.best()
         DisARM()
     """
-    num_samples, replicates, budget, steps = _checked_counts(
-        num_samples, replicates, evaluations, budget
-    )
+    from hotgrad.audit.candidates import find_candidates
+    from hotgrad.audit.measurement import measure
+    from hotgrad.audit.objective import Objective
+    from hotgrad.audit.ranking import Ranking
+    from hotgrad.audit.reference import reference_of
+    from hotgrad.audit.statistics import GROUPS
+
+    num_samples = checks.check_count(num_samples, "num_samples")
+    replicates = checks.check_count(replicates, "replicates", minimum=GROUPS)
+    budget = checks.check_count(budget, "budget")
+    steps = 12 * num_samples if evaluations is None else evaluations
+    steps = checks.check_count(steps, "evaluations")
     checks.check_function(f, "f")
     checks.check_generator(generator)
     temperatures = _checked_temperatures(temperatures)
-    law = _with_logits(as_law(q))
-    if isinstance(law, Flattened):
-        # one vector to the audit, named unknowns to f
-        f, law = _of_vector(f, law), law.to_event(0)
+    objective = Objective(f, q, generator)
     count = GROUPS * math.ceil(replicates / GROUPS)
-    seeds = Seeds(generator, law.logits.device)
-    candidates = find_candidates(estimators, law, temperatures, num_samples, budget, seeds)
+    candidates = find_candidates(estimators, objective, temperatures, num_samples, budget)
     # what nobody asked for may not take hours
     most = steps if estimators is None else math.inf
     with (
@@ -116,26 +121,17 @@ def audit(
         torch.inference_mode(False),
         torch.enable_grad(),
     ):
-        stages = _Stages(listener, len(candidates) + 2)
-        problem = Replicates(f, law)
-        check_function(problem, num_samples, seeds("sanity"))
-        reference = find_reference(problem, budget, count, num_samples, seeds, stages.next())
-        trials: list[Trial] = []
-        failed: list[tuple[Candidate, str]] = []
-        for candidate in candidates:
-            ticks = stages.next()
-            try:
-                trials.append(try_out(problem, candidate, reference, count, most, seeds, ticks))
-            # whatever it is, the others go on
-            except Exception as error:
-                failed.append((candidate, why(error, candidate)))
-        trials = timed(problem, trials, seeds, stages.next())
-        stages.finish()
+        # the exact gradient, each estimator, and the times weigh the same
+        first, *others = in_stages(listener or _nobody, len(candidates) + 2)
+        first(0, 1)
+        objective.check_function(num_samples)
+        reference = reference_of(objective, budget, count, num_samples, first)
+        trials, refused = measure(objective, candidates, reference, count, most, others)
     ranking = Ranking(trials, reference, steps)
     best = ranking.best
     return Audit(
-        rows=[row_of(trial, ranking, count) for trial in ranking.in_order],
-        refused=_refused(failed, {trial.candidate.name for trial in trials}),
+        rows=ranking.rows(count),
+        refused=refused,
         reference=reference.record,
         verdict=ranking.verdict,
         num_samples=num_samples,
@@ -145,31 +141,8 @@ def audit(
     )
 
 
-def _with_logits(q: Any) -> Any:
-    """q, all of whose laws have what the gradient is taken to."""
-    for part in q.laws.values() if isinstance(q, Flattened) else [q]:
-        if not hasattr(part, "logits") or not hasattr(part, "with_logits"):
-            name = type(getattr(part, "law", part)).__name__
-            raise ValueError(
-                f"audit measures the gradient to q's logits: {name} needs `logits` and "
-                "`with_logits`."
-            )
-    return q
-
-
-def _of_vector(f: Function, law: Flattened) -> Callable[[Tensor], Tensor]:
-    return lambda z: f(law.unpack(z))
-
-
-def _checked_counts(
-    num_samples: int, replicates: int, evaluations: int | None, budget: int
-) -> tuple[int, int, int, int]:
-    """Samples, replicates, budget and the evaluations of a step, all being what they should be."""
-    num_samples = checks.check_count(num_samples, "num_samples")
-    replicates = checks.check_count(replicates, "replicates", minimum=GROUPS)
-    budget = checks.check_count(budget, "budget")
-    steps = 12 * num_samples if evaluations is None else evaluations
-    return num_samples, replicates, budget, checks.check_count(steps, "evaluations")
+def _nobody(done: int, total: int, note: str = "", /) -> None:
+    """Nobody wants to know how far it is."""
 
 
 def _checked_temperatures(temperatures: Iterable[float] | None) -> list[float] | None:
@@ -190,36 +163,99 @@ def _checked_temperatures(temperatures: Iterable[float] | None) -> list[float] |
     return list(dict.fromkeys(map(float, given)))
 
 
-def _refused(failed: Sequence[tuple[Candidate, str]], measured: set[str]) -> dict[str, str]:
-    """Reasons by name; with the temperature where some work, or fail for other reasons."""
-    reasons: dict[str, set[str]] = {}
-    for candidate, reason in failed:
-        reasons.setdefault(candidate.name, set()).add(reason)
-    return {
-        candidate.name
-        if len(reasons[candidate.name]) == 1 and candidate.name not in measured
-        else candidate.label: reason
-        for candidate, reason in failed
-    }
+@dataclass(frozen=True, repr=False)
+class Audit:
+    """Every estimator's bias, noise and cost on one f and q; `print` shows it as a table.
 
+    Args:
+        rows: one dict for each estimator and temperature, the least error first. `bias`, with its
+            95 % interval from `bias_low` to `bias_high`, `rmse` and `error_at_budget` are shares of
+            the exact gradient's norm, `variance` of its square; `cosine` is the mean one with the
+            exact gradient. They are None where the exact gradient is zero, or can't be told from
+            it, and the same keys with `absolute_` in front are not (there is no such cosine). All
+            are of one call with `num_samples` samples and `evaluations` of f for each batch
+            element, but for `error_at_budget`: of as many calls, averaged, as the audit's
+            `evaluations` pay for; None where they don't pay for one. All are None where
+            `non_finite` of the `replicates` gradients aren't finite. `milliseconds` are for forward
+            and backward. `unbiased`, `relaxes_f` and `differentiates_f` are what the estimator says
+            of itself.
+        refused: why the others weren't measured, by name.
+        reference: how the exact gradient was had: `text`, `norm`, `relative_error`, `zero` (what is
+            known of it where the norm is 0), ...
+        verdict: one sentence.
+        num_samples: asked for.
+        replicates: of each estimator.
+        evaluations: of f for each batch element, by which estimators are ranked.
+    """
 
-class _Stages:
-    """Progress over stages of equal weight, each of which says what share of it is done."""
+    rows: list[Row]
+    refused: dict[str, str]
+    reference: ReferenceRecord
+    verdict: str
+    num_samples: int
+    replicates: int
+    evaluations: int
+    _best: Any = field(default=None, compare=False)
 
-    def __init__(self, progress: Progress | None, count: int) -> None:
-        self.progress, self.total, self.begun = progress, TICKS * count, 0
+    def best(self) -> Any:
+        """The estimator that the verdict names, ready to train with.
 
-    def next(self) -> Callable[[float], None]:
-        """The next stage begins; what is returned is told its share."""
-        start, self.begun = self.begun, self.begun + TICKS
-        report = self._report
-        report(start)
-        return lambda share: report(start + min(int(TICKS * share), TICKS))
+        One that learns is the copy that has learnt here, in training mode: give its parameters to
+        the optimiser.
 
-    def finish(self) -> None:
-        """All is done."""
-        self._report(self.total)
+        Raises:
+            ValueError: the verdict names none.
+        """
+        if self._best is None:
+            raise ValueError(f"No estimator is best. {self.verdict}")
+        return self._best
 
-    def _report(self, done: int) -> None:
-        if self.progress is not None:
-            self.progress(done, self.total)
+    def to_pandas(self) -> "pandas.DataFrame":
+        """The rows as a data frame.
+
+        Raises:
+            ModuleNotFoundError: pandas isn't installed.
+        """
+        with needing("audit", "to_pandas"):
+            import pandas
+        return pandas.DataFrame(self.rows)
+
+    def record(self) -> Record:
+        """Everything, as JSON holds it."""
+        return {
+            "verdict": self.verdict,
+            "num_samples": self.num_samples,
+            "replicates": self.replicates,
+            "evaluations": self.evaluations,
+            "reference": self.reference,
+            "rows": self.rows,
+            "refused": self.refused,
+        }
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes JSON, whole or not at all.
+
+        Raises:
+            ValueError: the folder doesn't exist, or the name announces another kind of file.
+        """
+        path = file_to_write(path, ".json")
+        text = json.dumps(self.record(), indent=2, allow_nan=False)
+        with written_whole(path) as temporary:
+            temporary.write_text(text + "\n", encoding="utf-8")
+
+    def plot(self, path: str | os.PathLike[str]) -> None:
+        """Draws every estimator's bias, noise and error, and the error by temperature, as a PNG.
+
+        Raises:
+            ValueError: the folder doesn't exist, or the name announces another kind of file.
+            ModuleNotFoundError: matplotlib isn't installed.
+        """
+        with needing("audit", "plot"):
+            from hotgrad.audit.picture import draw
+        draw(self.record(), file_to_write(path, ".png"))
+
+    def __str__(self) -> str:
+        """The table, what was refused, and the verdict."""
+        return as_text(self.record(), shutil.get_terminal_size((WIDTH, 0)).columns)
+
+    __repr__ = __str__

@@ -1,9 +1,9 @@
-"""An audit as text that fits a terminal: a line for each estimator at its best temperature."""
+"""An audit's figures: the one shape of them everywhere, and the table that shows them as text."""
 
 import math
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Literal, NamedTuple, TypedDict, cast
 
 WIDTH = 100
 MOST_OF_A_NAME = 30
@@ -12,10 +12,94 @@ _DISPENSABLE = ("ms", "cosine")
 NEGLIGIBLE = 1e-5
 """Less than this share of the gradient is rounding."""
 
-Row = Mapping[str, Any]
+
+class Row(TypedDict):
+    """All that is known of an estimator at one temperature; `Audit` says what the figures are."""
+
+    estimator: str
+    temperature: float | None
+    num_samples: int
+    unbiased: bool
+    relaxes_f: bool
+    differentiates_f: bool
+    evaluations: int
+    milliseconds: float | None
+    bias: float | None
+    bias_low: float | None
+    bias_high: float | None
+    variance: float | None
+    rmse: float | None
+    error_at_budget: float | None
+    cosine: float | None
+    absolute_bias: float | None
+    absolute_bias_low: float | None
+    absolute_bias_high: float | None
+    absolute_variance: float | None
+    absolute_rmse: float | None
+    absolute_error_at_budget: float | None
+    replicates: int
+    non_finite: int
+    note: str
 
 
-def as_text(record: Mapping[str, Any], width: int = WIDTH) -> str:
+class ReferenceRecord(TypedDict):
+    """How the exact gradient was had."""
+
+    method: Literal["enumeration", "run"]
+    norm: float
+    zero: str | None
+    error: float
+    relative_error: float | None
+    states: int | None
+    estimator: str | None
+    evaluations: int
+    text: str
+
+
+class Record(TypedDict):
+    """An audit, as JSON holds it."""
+
+    verdict: str
+    num_samples: int
+    replicates: int
+    evaluations: int
+    reference: ReferenceRecord
+    rows: list[Row]
+    refused: dict[str, str]
+
+
+class Figures(NamedTuple):
+    """A row's figures in the unit that readers see."""
+
+    bias: float | None
+    bias_low: float | None
+    bias_high: float | None
+    variance: float | None
+    rmse: float | None
+    error_at_budget: float | None
+
+
+def figures_of(row: Row, *, absolute: bool) -> Figures:
+    """As shares of the exact gradient, or as they are where that is zero."""
+    values, prefix = cast("Mapping[str, float | None]", row), "absolute_" if absolute else ""
+    return Figures(*(values[prefix + name] for name in Figures._fields))
+
+
+def name_of(row: Row, at: str = " at temperature ") -> str:
+    """The estimator, with the temperature where there is one."""
+    temperature = row["temperature"]
+    return row["estimator"] + ("" if temperature is None else f"{at}{temperature:g}")
+
+
+def best_of_each(rows: Iterable[Row]) -> list[Row]:
+    """Each name's first row, which is the one with the least error."""
+    first: dict[str, Row] = {}
+    for row in rows:
+        first.setdefault(row["estimator"], row)
+    return list(first.values())
+
+
+def as_text(record: Record, width: int = WIDTH) -> str:
     """The table of an audit's record, what its figures mean, what was refused, and the verdict.
 
     Where it is too wide, it goes without the times, then without the cosine.
@@ -23,7 +107,7 @@ def as_text(record: Mapping[str, Any], width: int = WIDTH) -> str:
     return "\n".join(line.rstrip() for line in _lines(record, min(width, WIDTH)))
 
 
-def _lines(record: Mapping[str, Any], width: int) -> Iterator[str]:
+def _lines(record: Record, width: int) -> Iterator[str]:
     zero = record["reference"]["zero"]
     yield from _wrapped(
         f"Exact gradient: {record['reference']['text']}. {record['replicates']:,} replicates, "
@@ -33,7 +117,7 @@ def _lines(record: Mapping[str, Any], width: int) -> Iterator[str]:
     yield ""
     rows = [["estimator", "τ", "evals", "ms", "bias (95 %)", "noise", "cosine", "error"]]
     shown = best_of_each(record["rows"])
-    rows += [_cells(row, "absolute_" if zero else "") for row in shown]
+    rows += [_cells(row, absolute=zero is not None) for row in shown]
     lines = list(_aligned(rows))
     for dispensable in _DISPENSABLE:
         if max(map(len, lines)) > width:
@@ -46,7 +130,7 @@ def _lines(record: Mapping[str, Any], width: int) -> Iterator[str]:
         yield from _wrapped(_legend(record["evaluations"], zero, "ms" in rows[0]), width)
         yield ""
     notes = {
-        _label(row) if row["non_finite"] else row["estimator"]: row["note"]
+        name_of(row) if row["non_finite"] else row["estimator"]: row["note"]
         for row in record["rows"]
         if row["note"] and (row in shown or row["non_finite"])
     }
@@ -66,12 +150,9 @@ def _by_remark(remarks: Mapping[str, str]) -> dict[str, list[str]]:
     return names
 
 
-def best_of_each(rows: Sequence[Row]) -> list[Row]:
-    """Each name's first row, which is the one with the least error."""
-    first: dict[str, Row] = {}
-    for row in rows:
-        first.setdefault(row["estimator"], row)
-    return list(first.values())
+def shortened(name: str, most: int) -> str:
+    """A name that a user may have made long."""
+    return name if len(name) <= most else f"{name[: most - 1]}…"
 
 
 def counted(number: int, what: str) -> str:
@@ -96,36 +177,29 @@ def significant(value: float) -> str:
     return f"{value:.{digits}f}"
 
 
-def _label(row: Row) -> str:
-    at = row["temperature"]
-    return row["estimator"] + ("" if at is None else f" at temperature {at:g}")
+def _cells(row: Row, *, absolute: bool) -> list[str]:
+    figures = figures_of(row, absolute=absolute)
 
+    def cell(value: float | None) -> str:
+        return NOTHING if value is None else _figure(value, absolute=absolute)
 
-def _cells(row: Row, prefix: str) -> list[str]:
-    def cell(name: str) -> str:
-        value = row[prefix + name]
-        return NOTHING if value is None else _figure(value, prefix)
-
-    bias = cell("bias")
-    if row[prefix + "bias_low"] is not None:
-        low, high = cell("bias_low"), cell("bias_high")
+    bias, low, high = (cell(v) for v in (figures.bias, figures.bias_low, figures.bias_high))
+    if figures.bias is not None:
         bias = "0" if low == high == "0" else f"{bias} ({low} to {high})"
-    variance = row[prefix + "variance"]
-    name = row["estimator"]
     return [
-        name if len(name) <= MOST_OF_A_NAME else name[: MOST_OF_A_NAME - 1] + "…",
+        shortened(row["estimator"], MOST_OF_A_NAME),
         "" if row["temperature"] is None else f"{row['temperature']:g}",
         f"{row['evaluations']:,}",
         NOTHING if row["milliseconds"] is None else significant(row["milliseconds"]),
         bias,
-        NOTHING if variance is None else _figure(math.sqrt(variance), prefix),
+        cell(None if figures.variance is None else math.sqrt(figures.variance)),
         NOTHING if row["cosine"] is None else f"{row['cosine']:.3f}",
-        cell("error_at_budget"),
+        cell(figures.error_at_budget),
     ]
 
 
-def _figure(value: float, prefix: str) -> str:
-    if prefix:
+def _figure(value: float, *, absolute: bool) -> str:
+    if absolute:
         return significant(value)
     return "0" if value < NEGLIGIBLE else percent(value)
 

@@ -14,18 +14,18 @@ import typer
 
 from hotgrad.audit import Audit
 from hotgrad.audit import audit as measure
-from hotgrad.audit.candidates import TEMPERATURES, by_default
+from hotgrad.audit.candidates import TEMPERATURES, default_estimators
 from hotgrad.audit.problems import Problem, noisy_or, polynomial, subset
 from hotgrad.audit.statistics import GROUPS
 from hotgrad.audit.table import as_text
-from hotgrad.cli.advice import advice
 from hotgrad.cli.extras import needing
 from hotgrad.cli.options import check_effects, option, overwrite_option, seed_option
 from hotgrad.cli.own_function import failing, is_own
 from hotgrad.cli.own_problem import own_problem
 from hotgrad.cli.progress import counting_bar
 from hotgrad.cli.terminal import console, say, say_contents
-from hotgrad.estimators import ESTIMATORS, Estimator
+from hotgrad.cli.training_advice import advice
+from hotgrad.estimators import ESTIMATORS
 from hotgrad.files import new_folder
 from hotgrad.ops.checks import check_choice, check_count, check_temperature
 from hotgrad.progress import Report
@@ -62,7 +62,7 @@ def audit(
         str | None,
         option(
             CHOICE,
-            "Only these, such as reinmax,disarm. [default: all that serve]",
+            "Only these, such as reinmax,disarm. [default: all that work here]",
             metavar="A,B,..",
         ),
     ] = None,
@@ -144,9 +144,13 @@ def audit(
     with aside():
         posed = _pose(problem, run, items, power, seed, data_dir)
     folder = out or Path("runs") / f"audit-{posed.name}"
-    chosen: list[Estimator] | None = None
+    chosen: list[Any] | None = None
     if names is not None:
-        chosen = [by_default(ESTIMATORS[name], posed.q, budget, seed) for name in names]
+        chosen = [
+            estimator
+            for name in names
+            for estimator in default_estimators(name, posed.q, budget, seed)
+        ]
     with aside(), new_folder(folder, overwrite=overwrite) as draft:
         with counting_bar("auditing", shown=not as_json) as progress:
             found = _measure(
@@ -168,7 +172,7 @@ def audit(
             table = csv.DictWriter(file, list(found.rows[0]))
             table.writeheader()
             table.writerows(found.rows)
-        draw(found, draft / "audit.png", title=f"{posed.name}: {posed.text}")
+        draw(found.record(), draft / "audit.png", title=f"{posed.name}: {posed.text}")
     if as_json:
         typer.echo(json.dumps(record, allow_nan=False))
         return
@@ -220,7 +224,7 @@ def _pose(
 
 def _measure(
     problem: Problem,
-    estimators: list[Estimator] | None,
+    estimators: list[Any] | None,
     progress: Report,
     *,
     own: bool,
@@ -230,5 +234,5 @@ def _measure(
         found = measure(problem.f, problem.q, estimators, progress=progress, **settings)
     if not found.rows:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in found.refused.items())
-        raise ValueError(f"None of the estimators serves {problem.name}. {reasons}.")
+        raise ValueError(f"None of the estimators works with {problem.name}. {reasons}.")
     return found

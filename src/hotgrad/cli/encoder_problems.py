@@ -1,7 +1,7 @@
 """Problems for `hotgrad audit` that an autoencoder poses: the gradient that trains its encoder.
 
-For a few items x, f(z) is −log p(x given z) and q is the law of their codes. The bound's other
-term, the KL, is exact and needs no estimator.
+For a few items x, f(z) is −log p(x given z) and q is the distribution of their codes. The bound's
+other term, the KL, is exact and needs no estimator.
 """
 
 from pathlib import Path
@@ -27,19 +27,19 @@ SMALL = vae.Config(
 def digits_problem(items: int, seed: int) -> Problem:
     """The encoder of a small autoencoder that is trained first, which takes a second or two."""
     dataset = vae.load_dataset(SMALL.data)
+    x = _first(dataset.test, items)
     model = vae.build_model(SMALL, dataset.shape)
     generator = torch.Generator().manual_seed(seed)
     estimator = GumbelSoftmax(TEMPERATURE)
     optimizer = torch.optim.Adam(model.parameters(), LEARNING_RATE)
     for _ in range(EPOCHS):
-        for x in iterate_batches(
+        for batch in iterate_batches(
             dataset.train, SMALL.batch_size, generator=generator, shuffle=True
         ):
-            loss = -model(x, estimator, generator=generator).value.mean()
+            loss = -model(batch, estimator, generator=generator).value.mean()
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-    x = _first(dataset.test, items)
     return _problem("vae", model, x, x, f"4 variables of 8 categories, on {dataset.name}")
 
 

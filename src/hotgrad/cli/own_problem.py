@@ -5,7 +5,7 @@ from torch.distributions import Distribution
 from hotgrad.audit.problems import Problem
 from hotgrad.cli.own_function import call_own, kind
 
-EXPECTED = "It takes nothing and returns (f, q): a function of z, and the law of z"
+EXPECTED = "It takes nothing and returns (f, q): a function of z, and the distribution of z"
 
 
 def own_problem(name: str) -> Problem:

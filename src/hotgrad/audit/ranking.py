@@ -1,13 +1,14 @@
-"""Which estimator has the least error for an equal number of evaluations of f, in one sentence."""
+"""Which estimator has the least error for an equal number of evaluations of f, and by how much."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
+from hotgrad.audit.measurement import Trial
 from hotgrad.audit.reference import Reference
 from hotgrad.audit.statistics import STUDENT, deviation_of_log_ratio
-from hotgrad.audit.table import NEGLIGIBLE, counted, percent, significant
-from hotgrad.audit.trial import Trial
+from hotgrad.audit.table import NEGLIGIBLE, Figures, Row, counted, percent, significant
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,13 @@ class Ranking:
 
     def error(self, trial: Trial) -> float | None:
         """The root mean square error of a step; None where it isn't finite or can't be paid."""
+        return self._errors[trial]
+
+    @cached_property
+    def _errors(self) -> dict[Trial, float | None]:
+        return {trial: self._error(trial) for trial in self.trials}
+
+    def _error(self, trial: Trial) -> float | None:
         calls = self.evaluations // trial.evaluations
         if calls == 0 or trial.non_finite:
             return None
@@ -35,11 +43,11 @@ class Ranking:
             return 0.0
         return math.sqrt(max(trial.measured.errors(calls).positive, 0.0))
 
-    @property
+    @cached_property
     def ranked(self) -> list[Trial]:
         """The least error first; of those without one, the cheapest."""
-        errors = [(self.error(trial), trial) for trial in self.trials]
-        payable = [(self._seen(error), trial) for error, trial in errors if error is not None]
+        errors = self._errors.items()
+        payable = [(self._seen(error), trial) for trial, error in errors if error is not None]
         payable.sort(key=lambda pair: (pair[0], pair[1].evaluations))
         return [trial for _, trial in payable]
 
@@ -115,3 +123,53 @@ class Ranking:
         if reference.states is None:
             known += f", {reference.doubt}: more replicates tell"
         return f"{significant(error)} ({known})"
+
+    def rows(self, replicates: int) -> list[Row]:
+        """All trials in order, as figures."""
+        return [self._row(trial, replicates) for trial in self.in_order]
+
+    def _row(self, trial: Trial, replicates: int) -> Row:
+        candidate, norm = trial.candidate, self.reference.norm
+        figures = self._figures(trial)
+        exact, estimator = trial.measured is None, candidate.estimator
+        cosine = 1.0 if trial.measured is None else trial.measured.cosine
+
+        def share(value: float | None, power: int = 1) -> float | None:
+            return None if value is None or not norm else value / norm**power
+
+        return {
+            "estimator": candidate.name,
+            "temperature": candidate.temperature,
+            "num_samples": trial.evaluations if exact else candidate.num_samples,
+            "unbiased": bool(getattr(estimator, "unbiased", False)),
+            "relaxes_f": bool(getattr(estimator, "relaxes_f", False)),
+            "differentiates_f": bool(getattr(estimator, "differentiates_f", False)),
+            "evaluations": trial.evaluations,
+            "milliseconds": trial.milliseconds,
+            "bias": share(figures.bias),
+            "bias_low": share(figures.bias_low),
+            "bias_high": share(figures.bias_high),
+            "variance": share(figures.variance, 2),
+            "rmse": share(figures.rmse),
+            "error_at_budget": share(figures.error_at_budget),
+            "cosine": cosine if norm and not trial.non_finite else None,
+            "absolute_bias": figures.bias,
+            "absolute_bias_low": figures.bias_low,
+            "absolute_bias_high": figures.bias_high,
+            "absolute_variance": figures.variance,
+            "absolute_rmse": figures.rmse,
+            "absolute_error_at_budget": figures.error_at_budget,
+            "replicates": replicates,
+            "non_finite": trial.non_finite,
+            "note": trial.note,
+        }
+
+    def _figures(self, trial: Trial) -> Figures:
+        """Absolute ones."""
+        measured, error = trial.measured, self.error(trial)
+        if trial.non_finite:
+            return Figures(None, None, None, None, None, None)
+        if measured is None:
+            return Figures(0.0, 0.0, 0.0, 0.0, 0.0, error)
+        bias, interval = math.sqrt(max(measured.bias_square, 0.0)), measured.bias_interval()
+        return Figures(bias, *interval, measured.variance, trial.error, error)
