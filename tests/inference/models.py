@@ -1,4 +1,4 @@
-"""Small models whose posteriors, or best factorised laws, are known exactly."""
+"""Small models whose posteriors, or best factorised q, are known exactly."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

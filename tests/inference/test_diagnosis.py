@@ -1,5 +1,6 @@
 """What a diagnosis says: of fits that are right, off, blind to a mode, or impossible."""
 
+import dataclasses
 import json
 import math
 import sys
@@ -11,11 +12,10 @@ import torch
 from torch import Generator, Tensor
 
 import hotgrad as hg
-from hotgrad.inference import Diagnosis, arviz, diagnose, weights
+from hotgrad.inference import Diagnosis, arviz, diagnose, marginals
 from hotgrad.inference.arviz import as_inference_data, import_arviz
-from hotgrad.inference.diagnosis import diagnose_blocks
+from hotgrad.inference.diagnosing import diagnose_blocks, effective_samples, pareto_k
 from hotgrad.inference.marginals import WeightedMean, Worst
-from hotgrad.inference.weights import effective_samples, largest_reliable_k, pareto_k, tail_length
 
 F64 = torch.float64
 COUPLING = torch.tensor([[0.0, 0.9, -0.4], [0.0, 0.0, 0.7], [0.0, 0.0, 0.0]], dtype=F64)
@@ -59,7 +59,7 @@ def found_with(k: float, effective: float, impossible: float = 0.0, gap: float =
 
 @pytest.mark.parametrize("k", [0.2, 0.4, 0.6, 0.9])
 def test_pareto_k_of_pareto_weights(k: float) -> None:
-    """Quantiles of a Pareto law; another shape, the mutant, is told apart."""
+    """Quantiles of a Pareto distribution; another shape, the mutant, is told apart."""
     below = (torch.arange(20_000, dtype=F64) + 0.5) / 20_000
     log_weights = torch.stack([-k * torch.log1p(-below), -(k + 0.2) * torch.log1p(-below)], 1)
     order = torch.randperm(20_000, generator=torch.Generator().manual_seed(0))
@@ -102,11 +102,15 @@ def test_effective_samples() -> None:
 
 
 def test_thresholds_of_the_paper() -> None:
-    assert largest_reliable_k(100) == pytest.approx(0.5)
-    assert largest_reliable_k(1000) == pytest.approx(2 / 3)
-    assert largest_reliable_k(100_000) == 0.7
-    assert tail_length(100) == 20
-    assert tail_length(10_000) == 300
+    few, some, many, very_many = (
+        dataclasses.replace(found_with(0.3, 600.0), num_samples=number)
+        for number in (100, 1000, 10_000, 100_000)
+    )
+    assert few.reliable_k == pytest.approx(0.5)
+    assert some.reliable_k == pytest.approx(2 / 3)
+    assert very_many.reliable_k == 0.7
+    assert few.tail_length == 20
+    assert many.tail_length == 300
 
 
 def test_weighted_mean_in_pieces() -> None:
@@ -308,7 +312,7 @@ def test_same_seed_same_figures() -> None:
 
 
 def test_pieces_of_samples_are_small(generator: Generator, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(weights, "MAX_ELEMENTS", 300)
+    monkeypatch.setattr(marginals, "MAX_ELEMENTS", 300)
     sizes: list[int] = []
 
     def log_joint(z: Tensor) -> Tensor:

@@ -10,9 +10,9 @@ from torch import Generator, Tensor
 from torch import distributions as td
 
 import hotgrad as hg
-from hotgrad.distributions import as_law
-from hotgrad.inference import exact_posterior, weights
-from hotgrad.inference.states import TooManyStatesError
+from hotgrad.distributions import as_distribution
+from hotgrad.inference import exact_posterior
+from hotgrad.inference.exact import TooManyStatesError
 
 F64 = torch.float64
 
@@ -21,7 +21,7 @@ def slopes(*shape: int) -> Tensor:
     return torch.linspace(-1.0, 1.3, math.prod(shape), dtype=F64).reshape(shape)
 
 
-LAWS: dict[str, Callable[[], Any]] = {
+CASES: dict[str, Callable[[], Any]] = {
     "one bit": lambda: hg.Bernoulli(logits=torch.tensor(0.3, dtype=F64)),
     "bits": lambda: hg.Bernoulli(logits=slopes(4)).to_event(1),
     "torch's bits": lambda: td.Independent(td.Bernoulli(logits=slopes(3)), 1),
@@ -55,15 +55,15 @@ def energy_of(z: Any, dims: int) -> Tensor:
     return -(score - 0.7).square() - 40.0
 
 
-@pytest.mark.parametrize("name", LAWS)
+@pytest.mark.parametrize("name", CASES)
 def test_posterior_is_the_sum_over_the_whole_support(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    q = LAWS[name]()
-    flat, dims = as_law(q), 1 + len(q.batch_shape)
+    q = CASES[name]()
+    flat, dims = as_distribution(q), 1 + len(q.batch_shape)
     log_joint = lambda z: energy_of(z, dims)  # noqa: E731
     # pieces of three states, in which nothing may go astray
-    monkeypatch.setattr(weights, "MAX_ELEMENTS", 3 * max(flat.mean.numel(), 1))
+    monkeypatch.setattr("hotgrad.inference.marginals.MAX_ELEMENTS", 3 * max(flat.mean.numel(), 1))
     sizes: list[int] = []
 
     def counted(z: Any) -> Tensor:
@@ -74,8 +74,7 @@ def test_posterior_is_the_sum_over_the_whole_support(
     found = exact_posterior(q, counted)
 
     states = flat.enumerate_support()
-    unpack = getattr(flat, "unpack", lambda z: z)
-    log_p, log_q = log_joint(unpack(states)), flat.log_prob(states)
+    log_p, log_q = log_joint(flat.named(states)), flat.log_prob(states)
     probs = log_p.softmax(0)
     wide = probs.reshape(probs.shape + (1,) * (states.ndim - probs.ndim))
     marginals = (wide * states).sum(0)
@@ -84,7 +83,7 @@ def test_posterior_is_the_sum_over_the_whole_support(
     torch.testing.assert_close(found.log_evidence, log_p.logsumexp(0))
     torch.testing.assert_close(found.kl, (log_q.exp() * (log_q - log_p.log_softmax(0))).sum(0))
     torch.testing.assert_close(found.entropy, -(probs * probs.log()).sum(0))
-    torch.testing.assert_close(found.marginals, unpack(marginals))
+    torch.testing.assert_close(found.marginals, flat.named(marginals))
     distance = (flat.mean - marginals).abs().max()
     torch.testing.assert_close(torch.tensor(found.worst.difference, dtype=F64), distance)
     apart = (log_q.exp() - probs).abs().sum(0) / 2
@@ -94,7 +93,7 @@ def test_posterior_is_the_sum_over_the_whole_support(
 
 @pytest.mark.parametrize("name", ["rows of categories", "rows of named"])
 def test_worst_marginal_has_its_place(name: str) -> None:
-    q = LAWS[name]()
+    q = CASES[name]()
     found = exact_posterior(q, lambda z: energy_of(z, 1 + len(q.batch_shape)))
     worst, fitted, exact = found.worst, q.mean, found.marginals
     if isinstance(fitted, dict):
@@ -185,11 +184,9 @@ def test_budget_is_inclusive() -> None:
         exact_posterior(q, energy, budget=1023)
 
 
-class Coin(td.Distribution):
-    """A law of a user's own that can't list its states."""
+class Coin(hg.DiscreteDistribution):
+    """A distribution of a user's own that can't list its states."""
 
-    arg_constraints = {}  # noqa: RUF012
-    has_rsample = False
     mean = mode = torch.tensor(0.5)
 
     def sample(self, sample_shape: Any = (), *, generator: Generator | None = None) -> Tensor:
@@ -199,7 +196,7 @@ class Coin(td.Distribution):
         return torch.full_like(value, -math.log(2))
 
 
-def test_laws_that_list_no_states() -> None:
+def test_distributions_that_list_no_states() -> None:
     with pytest.raises(NotImplementedError, match="Coin has no enumerate_support"):
         exact_posterior(Coin(validate_args=False), energy)
 
@@ -209,7 +206,7 @@ def test_laws_that_list_no_states() -> None:
     [
         (lambda z: z, r"shape \(8,\).*got \(8, 3\)"),
         (lambda z: 1.0, "got float"),
-        (lambda z: z.sum(-1).long(), "floating point values, got torch.int64"),
+        (lambda z: z.sum(-1).long(), "floating point, got torch.int64"),
         (
             lambda z: z.sum(-1).log() * 0,
             "neither finite nor -inf: 1 of 8, the first nan at sample 0",
@@ -226,4 +223,4 @@ def test_bad_log_joint(log_joint: Any, message: str) -> None:
 
 def test_budget_must_be_a_count() -> None:
     with pytest.raises(ValueError, match="budget must be an integer of at least 1, got 0"):
-        exact_posterior(LAWS["bits"](), energy, budget=0)
+        exact_posterior(CASES["bits"](), energy, budget=0)

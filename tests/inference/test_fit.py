@@ -3,7 +3,8 @@
 import functools
 import math
 import warnings
-from typing import Any, ClassVar
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from inference.models import bits, boltzmann, seeded
 from torch import Tensor, nn
 
 import hotgrad as hg
-from hotgrad.inference import diagnose, fit
+from hotgrad.inference import diagnose, exact_posterior, fit, load
 from hotgrad.inference.objective import Objective
 from hotgrad.inference.problem import Problem
 
@@ -21,15 +22,14 @@ Adam = functools.partial(torch.optim.Adam, lr=0.1)
 @pytest.mark.parametrize(
     ("estimator", "seed", "size", "off"),
     [
-        (None, 0, 10, 1e-3),
         (None, 1, 10, 1e-3),
         (hg.DisARM(), 0, 10, 1e-3),
         (hg.StraightThrough(), 0, 10, 1e-3),  # unbiased here: linear in each bit
-        (hg.Exact(), 0, 5, 1e-4),
+        (hg.Exact(), 0, 3, 1e-4),
     ],
-    ids=["default", "default, another model", "disarm", "straight-through", "exact"],
+    ids=["default", "disarm", "straight-through", "exact"],
 )
-def test_the_best_factorised_law_is_found(
+def test_the_best_factorised_q_is_found(
     estimator: hg.Estimator | None, seed: int, size: int, off: float
 ) -> None:
     model = boltzmann(size, seed)
@@ -42,19 +42,23 @@ def test_the_best_factorised_law_is_found(
 def test_a_family_that_holds_the_posterior_finds_it() -> None:
     table = torch.randn(8, generator=seeded(3))
     q = hg.OneHotCategorical(logits=torch.zeros(8))
-    result = fit(lambda z: z @ table, q, steps=2000, generator=seeded())
+    result = fit(lambda z: z @ table, q, steps=600, generator=seeded())
     torch.testing.assert_close(result.marginals, table.softmax(-1), atol=2e-3, rtol=0)
     assert result.elbo == pytest.approx(float(table.logsumexp(-1)), abs=1e-3)
     # where q is the posterior all weights are alike
     assert result.bound(10, generator=seeded()) == pytest.approx(result.elbo, abs=1e-2)
 
 
-@pytest.mark.parametrize("law", [hg.KSubset, hg.PlackettLuceSubset])
-def test_subsets(law: type) -> None:
+@pytest.mark.parametrize("family", [hg.KSubset, hg.PlackettLuceSubset])
+def test_subsets(family: type) -> None:
     scores = torch.randn(4, generator=seeded(4))
     posterior = hg.KSubset(scores, 2)
     result = fit(
-        lambda z: z @ scores, law(torch.zeros(4), 2), num_samples=4, steps=200, generator=seeded()
+        lambda z: z @ scores,
+        family(torch.zeros(4), 2),
+        num_samples=4,
+        steps=60,
+        generator=seeded(),
     )
     evidence = float((posterior.enumerate_support() @ scores).logsumexp(0))
     # KSubset holds the posterior; Plackett-Luce comes near it
@@ -67,19 +71,20 @@ def joint_model(z: dict[str, Tensor]) -> Tensor:
     return z["kept"] @ scores + 2 * z["kind"][..., 0] * z["kept"][..., 1] - z["kind"][..., 1]
 
 
-def joint_law() -> hg.Joint:
+def joint_q() -> hg.Joint:
     return hg.Joint(kept=bits(3), kind=hg.OneHotCategorical(logits=torch.zeros(3)))
 
 
-def test_named_unknowns_of_different_laws() -> None:
+def test_named_unknowns_of_different_kinds() -> None:
     result, exact = (
-        fit(joint_model, joint_law(), estimator=e, num_samples=4, steps=1000, generator=seeded())
+        fit(joint_model, joint_q(), estimator=e, num_samples=4, steps=120, generator=seeded())
         for e in (hg.IndeCateR(), hg.Exact())
     )
     assert set(result.marginals) == {"kept", "kind"}
     assert result.sample(5)["kept"].shape == (5, 3)
+    assert result.elbo == pytest.approx(exact.elbo, abs=0.02)
     for name, mean in result.marginals.items():
-        torch.testing.assert_close(mean, exact.marginals[name], atol=0.02, rtol=0)
+        torch.testing.assert_close(mean, exact.marginals[name], atol=0.06, rtol=0)
 
 
 def test_structured_q_by_an_expectation_inside() -> None:
@@ -98,45 +103,57 @@ def test_structured_q_by_an_expectation_inside() -> None:
         hg.Bernoulli(logits=torch.tensor(0.1)),
         estimator=hg.Exact(),
         parameters=[conditional],
-        optimizer=Adam,
-        steps=1000,
+        optimizer=functools.partial(torch.optim.Adam, lr=0.2),
+        steps=100,
         generator=seeded(),
     )
     both = torch.cartesian_prod(torch.arange(2.0), torch.arange(2.0))
     evidence = float(agree(both[:, 0], both[:, 1]).logsumexp(0))
-    assert structured.elbo == pytest.approx(evidence, abs=1e-3)
+    assert structured.elbo == pytest.approx(evidence, abs=5e-3)
     apart = fit(
         lambda z: agree(z[..., 0], z[..., 1]),
         hg.Bernoulli(logits=torch.tensor([0.1, 0.1])).to_event(1),
         estimator=hg.Exact(),
-        steps=1000,
+        steps=100,
         generator=seeded(),
     )
     assert apart.elbo < evidence - 0.1
 
 
+def two_modes(z: Tensor) -> Tensor:
+    return 4 * z[..., 0] * z[..., 1] - 2 * z.sum(-1)
+
+
+def bound_of_8(estimator: Any, objective: str, steps: int = 300) -> float:
+    """The bound of 8 samples at the end of a fit to two modes, averaged."""
+    q = hg.Bernoulli(logits=torch.tensor([0.3, 0.3])).to_event(1)
+    result = fit(
+        two_modes,
+        q,
+        estimator=estimator,
+        num_samples=8,
+        objective=objective,
+        steps=steps,
+        generator=seeded(),
+    )
+    return sum(result.bound(8, generator=seeded(s)) for s in range(100)) / 100
+
+
+@pytest.fixture(scope="module")
+def bound_of_the_elbos_q() -> float:
+    return bound_of_8(hg.Exact(), "elbo")
+
+
 @pytest.mark.parametrize(
-    ("estimator", "num_samples"),
-    [(hg.VIMCO(), 8), (hg.ScoreFunction(), 8), (hg.GumbelSoftmax(0.5), 8)],
+    "estimator",
+    [hg.VIMCO(), hg.ScoreFunction(), hg.GumbelSoftmax(0.5)],
     ids=["vimco", "score-function", "gumbel-softmax"],
 )
-def test_the_bound_of_several_samples(estimator: hg.Estimator, num_samples: int) -> None:
-    def log_joint(z: Tensor) -> Tensor:
-        return 4 * z[..., 0] * z[..., 1] - 2 * z.sum(-1)
-
-    evidence = float(log_joint(bits(2).enumerate_support()).logsumexp(0))
-    q = hg.Bernoulli(logits=torch.tensor([0.3, 0.3])).to_event(1)
-    common = {"generator": seeded(), "steps": 1500}
-    result = fit(
-        log_joint, q, estimator=estimator, num_samples=num_samples, objective="importance", **common
-    )
-    elbo = fit(log_joint, q, estimator=hg.Exact(), **common)
-    found = [
-        sum(one.bound(num_samples, generator=seeded(s)) for s in range(300)) / 300
-        for one in (result, elbo)
-    ]
+def test_the_bound_of_several_samples(estimator: hg.Estimator, bound_of_the_elbos_q: float) -> None:
+    evidence = float(two_modes(bits(2).enumerate_support()).logsumexp(0))
+    found = bound_of_8(estimator, "importance")
     # q of the ELBO keeps to one of the two modes, as it should; that of many samples to both
-    assert found[1] - 0.05 < found[0] < evidence + 0.01
+    assert bound_of_the_elbos_q - 0.05 < found < evidence + 0.01
 
 
 def test_estimators_that_learn_do_so() -> None:
@@ -167,14 +184,12 @@ def test_it_learns_in_inference_mode() -> None:
     assert result.trace.bounds[-1] > result.trace.bounds[0]
 
 
-class Coins(torch.distributions.Distribution):
-    """A law of a user's own, with no more than sampling, scoring and its moments."""
-
-    arg_constraints: ClassVar[dict[str, Any]] = {}
+class Coins(hg.DiscreteDistribution):
+    """A distribution of a user's own, with no more than sampling, scoring and its moments."""
 
     def __init__(self, mean: Tensor) -> None:
         self._mean = mean
-        super().__init__(torch.Size(), mean.shape, validate_args=False)
+        super().__init__((), mean.shape, validate_args=False)
 
     @property
     def mean(self) -> Tensor:
@@ -190,7 +205,7 @@ class Coins(torch.distributions.Distribution):
 class MeanlessCoins(Coins):
     """Coins whose moments nobody has written."""
 
-    mean = torch.distributions.Distribution.mean
+    mean = hg.DiscreteDistribution.mean
 
 
 @pytest.mark.parametrize("named", [False, True])
@@ -204,8 +219,8 @@ def test_a_distribution_without_a_mean_is_told_what_it_lacks(named: bool) -> Non
     def log_joint(z: Any) -> Tensor:
         return z["tossed"].sum(-1) + z["sure"].sum(-1) if named else z.sum(-1)
 
-    whose = "The distribution of 'tossed'" if named else "q"
-    message = f"{whose} is a MeanlessCoins, which has no `mean`.* Give its class a property `mean`"
+    whose = r"MeanlessCoins \('tossed'\)" if named else "MeanlessCoins"
+    message = f"{whose} has no `mean`.* Give its class a property `mean`"
     for ask in (
         lambda: fit(log_joint, q, parameters=[odds], steps=2),
         lambda: diagnose(q(), log_joint),
@@ -223,7 +238,7 @@ def test_a_mean_of_another_shape_is_refused() -> None:
         diagnose(ScalarCoins(torch.full((2,), 0.5)), lambda z: z.sum(-1))
 
 
-def test_a_law_of_ones_own() -> None:
+def test_a_distribution_of_ones_own() -> None:
     odds = nn.Parameter(torch.zeros(2))
     scores = torch.tensor([1.0, -2.0])
     result = fit(
@@ -236,6 +251,77 @@ def test_a_law_of_ones_own() -> None:
     )
     torch.testing.assert_close(result.marginals, scores.sigmoid(), atol=1e-3, rtol=0)
     assert result.elbo == pytest.approx(float(scores.exp().log1p().sum()), abs=1e-3)
+
+
+class Pair(hg.DiscreteDistribution):
+    """Two bits that may depend on each other, of parameters of two shapes."""
+
+    states = torch.tensor([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
+
+    def __init__(self, unary: Tensor, coupling: Tensor) -> None:
+        self.unary, self.coupling = unary, coupling
+        super().__init__(coupling.shape, (2,))
+
+    @property
+    def params(self) -> dict[str, Tensor]:
+        return {"unary": self.unary, "coupling": self.coupling}
+
+    def _scores(self, z: Tensor) -> Tensor:
+        return (z * self.unary).sum(-1) + z[..., 0] * z[..., 1] * self.coupling
+
+    @property
+    def _of_states(self) -> Tensor:
+        return self._scores(self.enumerate_support(expand=False)).log_softmax(0)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        states = self._scores(self.enumerate_support(expand=False))
+        return self._scores(value) - states.logsumexp(0)
+
+    @property
+    def mean(self) -> Tensor:
+        return (self._of_states.exp().unsqueeze(-1) * self.enumerate_support()).sum(0)
+
+    @property
+    def mode(self) -> Tensor:
+        return self.states[self._of_states.argmax(0)]
+
+    def enumerate_support(self, expand: bool = True, *, budget: int = 4) -> Tensor:
+        states = self.states.reshape(4, *(1,) * len(self.batch_shape), 2)
+        return states.expand(4, *self.batch_shape, 2) if expand else states
+
+    def sample(self, shape: Any = (), *, generator: torch.Generator | None = None) -> Tensor:
+        count = torch.Size(shape).numel()
+        probs = self._of_states.movedim(0, -1).exp().reshape(-1, 4)
+        drawn = torch.multinomial(probs, max(count, 1), replacement=True, generator=generator)
+        return self.states[drawn.T.reshape(*shape, *self.batch_shape)]
+
+
+def test_parameters_of_any_shape_are_learned_saved_and_loaded(tmp_path: Path) -> None:
+    """Rows of a distribution of one's own that holds the posterior, beside bits."""
+    goal = torch.tensor([2.0, -1.0, 0.0])
+    q = hg.Joint(
+        pair=Pair(torch.zeros(3, 2), torch.full((3,), 0.1)), bit=hg.Bernoulli(torch.full((3,), 0.4))
+    )
+
+    def log_joint(z: dict[str, Tensor]) -> Tensor:
+        pair = z["pair"]
+        return goal * pair[..., 0] * pair[..., 1] - pair.sum(-1) / 2 + z["bit"]
+
+    result = fit(log_joint, q, estimator=hg.Exact(), steps=150, generator=seeded())
+    exact = exact_posterior(q, log_joint)
+    assert result.elbo == pytest.approx(float(exact.log_evidence.sum()), abs=0.02)
+    result.save(tmp_path / "fit")
+    again = load(tmp_path / "fit", log_joint=log_joint)
+    assert torch.equal(again.marginals["pair"], result.marginals["pair"])
+    assert again.bound(20, generator=seeded()) == result.bound(20, generator=seeded())
+
+
+def test_continuous_unknowns_are_refused() -> None:
+    q = hg.Joint(bit=hg.Bernoulli(torch.tensor(0.5)), size=torch.distributions.Normal(0.0, 1.0))
+    log_joint = lambda z: z["bit"] * z["size"]  # noqa: E731
+    for ask in (lambda: fit(log_joint, q, steps=2), lambda: diagnose(q, log_joint)):
+        with pytest.raises(ValueError, match="q has continuous unknowns, 'size'"):
+            ask()
 
 
 def test_an_unknown_without_entries_is_no_hindrance() -> None:
@@ -259,21 +345,21 @@ def test_an_entropy_that_is_sampled_has_the_mean_of_the_analytic_one(
         bound = Objective(problem, "elbo", hg.StraightThrough(), num_samples)(
             slice(None), seeded(9)
         )
-        return torch.autograd.grad(bound, list(problem.unknowns.state().values()))[0]
+        return torch.autograd.grad(bound, list(problem.variational.state().values()))[0]
 
     analytic = slopes(2)
-    monkeypatch.setattr("hotgrad.inference.objective.has_entropy", lambda law: False)
+    monkeypatch.setattr(hg.KSubset, "entropy_is_exact", False)
     sampled = slopes(40_000)
     assert (sampled - analytic).abs().max() < 0.02
     assert (sampled - analytic).abs().max() > 0
 
 
 def test_steps_and_trace_and_reasons() -> None:
-    model = boltzmann(5, 0)
+    model = boltzmann(3, 0)
     told: list[tuple[int, int, float]] = []
     result = fit(
         model,
-        bits(5),
+        bits(3),
         steps=40,
         tolerance=None,
         generator=seeded(),
@@ -286,10 +372,10 @@ def test_steps_and_trace_and_reasons() -> None:
     assert [step for step, _, _ in told] == result.trace.steps
     assert {steps for _, steps, _ in told} == {40}
     assert told[-1][2] == pytest.approx(sum(result.trace.bounds) / 40)
-    short = fit(model, bits(5), steps=20, generator=seeded())
+    short = fit(model, bits(3), steps=20, generator=seeded())
     assert not short.converged
     assert "took all 20 steps" in short.reason
-    whole = fit(model, bits(5), steps=1000, generator=seeded())
+    whole = fit(model, bits(3), estimator=hg.StraightThrough(), steps=1000, generator=seeded())
     assert whole.converged
     assert "converged after" in whole.reason
     assert sorted(set(whole.trace.step_sizes), reverse=True) == pytest.approx(
@@ -321,7 +407,11 @@ def test_a_constant_in_the_log_joint_doesnt_matter() -> None:
     model = boltzmann(6, 1)
     best = model.best_factorised()
     result = fit(
-        lambda z: model(z) + 1e4, bits(6), estimator=hg.StraightThrough(), generator=seeded()
+        lambda z: model(z) + 1e4,
+        bits(6),
+        estimator=hg.StraightThrough(),
+        steps=2500,
+        generator=seeded(),
     )
     assert best - model.elbo(result.marginals) < 1e-3 * abs(best)
 
@@ -329,4 +419,4 @@ def test_a_constant_in_the_log_joint_doesnt_matter() -> None:
 def test_no_warning_where_nothing_is_wrong() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        fit(joint_model, joint_law(), steps=20, generator=seeded())
+        fit(joint_model, joint_q(), steps=20, generator=seeded())

@@ -33,7 +33,7 @@ def shared(z: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
         (
             lambda z, x: (linear(z), linear(z)),
             {"data": DATA, "batch_size": 2},
-            r"second part.*must have shape \(16, 2\), \(num_samples, \*batch, items\); got \(16,\)",
+            r"second part.*must have shape \(16, 2\), \(num_samples, \*batch, rows\); got \(16,\)",
         ),
         (
             lambda z, x: (z, linear(z)),
@@ -122,8 +122,8 @@ class Frozen(nn.Module):
 @pytest.mark.parametrize(
     ("q", "options", "message"),
     [
-        ("bits", {}, "q must be a law.*or a module or function.*got 'bits'"),
-        (hg.Bernoulli, {}, "q must be a law"),
+        ("bits", {}, "q must be a distribution.*or a module or function.*got 'bits'"),
+        (hg.Bernoulli, {}, "q must be a distribution"),
         (Counter(), {}, "nothing to learn"),
         (lambda: bits(3), {"parameters": [torch.zeros(1, requires_grad=True)]}, "has no gradient"),
         (Frozen(), {}, "nothing to learn.*or none that require a gradient"),
@@ -132,9 +132,9 @@ class Frozen(nn.Module):
         (
             hg.Bernoulli(logits=2 * torch.zeros(3, requires_grad=True)).to_event(1),
             {},
-            "computed from other tensors.*logits.detach()",
+            "logits of q was computed from other tensors.*logits.detach()",
         ),
-        (torch.distributions.Normal(0.0, 1.0), {}, "Normal, a continuous law"),
+        (torch.distributions.Normal(0.0, 1.0), {}, "Normal, a continuous"),
     ],
 )
 def test_q_that_cant_be_learned(q: Any, options: dict[str, Any], message: str) -> None:
@@ -236,8 +236,8 @@ def test_an_optimiser_that_is_made_already_is_refused() -> None:
         (DATA.numpy(), {}, r"data must be a tensor.*got ndarray.*torch.as_tensor"),
         ((DATA, 3.0), {}, r"data\[1\] must be a tensor.*got float"),
         (torch.tensor(1.0), {}, "got a single number"),
-        (DATA[:0], {}, "no items"),
-        (DATA, {"batch_size": 7}, "at most the 6 items.*got 7"),
+        (DATA[:0], {}, "no rows"),
+        (DATA, {"batch_size": 7}, "at most the 6 rows.*got 7"),
         (DATA, {"batch_size": 0}, "batch_size must be"),
         (DATA, {"batch_size": 2, "objective": "importance"}, "need all rows at once"),
     ],
@@ -287,14 +287,16 @@ def test_user_errors_come_through() -> None:
 
 
 class Stubborn(hg.Bernoulli):
-    """A distribution of a user's own whose `with_logits` makes another."""
+    """A distribution of a user's own whose `with_params` makes another."""
 
-    def with_logits(self, logits: Tensor) -> Any:
-        return hg.Bernoulli(logits=logits)
+    def with_params(self, params: Any) -> Any:
+        return hg.Bernoulli(**params)
 
 
-def test_a_law_whose_copies_are_of_another_class_is_refused() -> None:
-    with pytest.raises(ValueError, match="Stubborn, whose with_logits makes another law, a Bern"):
+def test_a_distribution_whose_copies_are_of_another_class_is_refused() -> None:
+    with pytest.raises(
+        ValueError, match="Stubborn has a with_params that makes another distribution, a Bern"
+    ):
         fit(linear, Stubborn(logits=torch.zeros(3)).to_event(1))
 
 

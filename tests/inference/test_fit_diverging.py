@@ -84,7 +84,7 @@ class Layers(nn.Module):
 
 
 def test_a_q_that_turns_nan_is_stopped_and_the_last_good_state_kept() -> None:
-    """The law refuses its logits before there is any bound."""
+    """The distribution refuses its logits before there is any bound."""
     q = Layers()
     before = [tensor.clone() for tensor in q.parameters()]
     with pytest.warns(UserWarning, match=r"step \d+ failed\. logits must be finite"):

@@ -1,7 +1,7 @@
-"""Laws at Pyro's sample sites, against this library's own gradients and against enumeration.
+"""Distributions at Pyro's sample sites, against our own gradients and against enumeration.
 
-Pyro draws from torch's global generator. Under equal seeds it draws what the law alone would, so
-its gradients can be compared to rounding, and no test here rests on chance.
+Pyro draws from torch's global generator. Under equal seeds it draws what the distribution alone
+would, so its gradients can be compared to rounding, and no test here rests on chance.
 """
 
 from collections.abc import Callable, Iterator
@@ -11,7 +11,7 @@ import pyro
 import pyro.distributions as dist
 import pytest
 import torch
-from estimators.cases import ESTIMATORS, LAWS, PATHWISE, SERVED
+from estimators.cases import DISTRIBUTIONS, ESTIMATORS, PATHWISE, WORKING
 from pyro import poutine
 from pyro.infer import (
     SVI,
@@ -28,7 +28,7 @@ from hotgrad.estimators.base import label_of
 from hotgrad.inference.pyro import as_pyro
 
 PARTICLES, ROWS = 3, 2
-SERVED_BY_PATHWISE = [pair for pair in SERVED if pair[0] in PATHWISE]
+PATHWISE_PAIRS = [pair for pair in WORKING if pair[0] in PATHWISE]
 
 
 @pytest.fixture(autouse=True)
@@ -44,8 +44,8 @@ def _own_pyro(generator: torch.Generator) -> Iterator[None]:
 class Problem:
     """log p(x, z), no polynomial of low degree, as a model whose site z a guide fills."""
 
-    def __init__(self, law: str) -> None:
-        self.case = LAWS[law]
+    def __init__(self, case: str) -> None:
+        self.case = DISTRIBUTIONS[case]
         self.logits = self.case.logits((ROWS,))
         self.q = self.case.make(self.logits)
         self.weight = torch.linspace(-1.0, 2.0, self.q.event_shape.numel(), dtype=torch.float64)
@@ -86,11 +86,11 @@ def vectorised(elbo: Any, **options: Any) -> Any:
     return elbo(num_particles=PARTICLES, vectorize_particles=True, max_plate_nesting=1, **options)
 
 
-@pytest.mark.parametrize(("estimator", "law"), SERVED_BY_PATHWISE)
+@pytest.mark.parametrize(("estimator", "case"), PATHWISE_PAIRS)
 def test_a_pathwise_guide_adds_the_estimators_gradient_and_the_exact_entropys(
-    estimator: str, law: str
+    estimator: str, case: str
 ) -> None:
-    problem = Problem(law)
+    problem = Problem(case)
     pathwise: Any = ESTIMATORS[estimator](problem.q)
     loss, gradient = problem.step(vectorised(Trace_ELBO), problem.guide(pathwise))
     torch.manual_seed(5)
@@ -98,14 +98,14 @@ def test_a_pathwise_guide_adds_the_estimators_gradient_and_the_exact_entropys(
     value = problem.f(z).mean(0) + problem.q.entropy()
     torch.testing.assert_close(gradient, problem.gradient(value))
     # the reported value has the samples' own log q where they are hard, and so is an ELBO
-    hard = not pathwise.relaxes_f and "PlackettLuce" not in law
+    hard = not pathwise.relaxes_f and "PlackettLuce" not in case
     elbo = problem.f(z).mean(0) - problem.q.log_prob(z).mean(0) if hard else value
     assert loss == pytest.approx(-elbo.sum().item())
 
 
-@pytest.mark.parametrize("law", LAWS)
-def test_without_an_estimator_the_gradient_is_the_score_functions(law: str) -> None:
-    problem = Problem(law)
+@pytest.mark.parametrize("case", DISTRIBUTIONS)
+def test_without_an_estimator_the_gradient_is_the_score_functions(case: str) -> None:
+    problem = Problem(case)
     loss, gradient = problem.step(vectorised(Trace_ELBO), problem.guide())
     torch.manual_seed(5)
     z = problem.q.sample((PARTICLES,))
@@ -115,9 +115,9 @@ def test_without_an_estimator_the_gradient_is_the_score_functions(law: str) -> N
     assert loss == pytest.approx(-weights.mean(0).sum().item())
 
 
-@pytest.mark.parametrize("law", LAWS)
-def test_enumeration_is_exact_for_joint_states_too(law: str) -> None:
-    problem = Problem(law)
+@pytest.mark.parametrize("case", DISTRIBUTIONS)
+def test_enumeration_is_exact_for_joint_states_too(case: str) -> None:
+    problem = Problem(case)
     guide = problem.guide(enumerate="parallel")
     loss, gradient = problem.step(TraceEnum_ELBO(max_plate_nesting=1), guide)
     exact = hg.expectation(problem.f, problem.q, hg.Exact()) + problem.q.entropy()
@@ -160,7 +160,7 @@ def test_multi_sample_bounds_differentiate_the_weights() -> None:
     torch.testing.assert_close(gradient, problem.gradient(bound))
 
 
-# One part of z, or parts that don't interact: the posterior is of the law's own family, and hard
+# One part of z, or parts that don't interact: the posterior is of q's own family, and hard
 # samples' straight-through gradients are exact.
 FAMILIES = {
     "bits": lambda a: hg.Bernoulli(logits=a).to_event(1),
@@ -188,12 +188,16 @@ def posterior(prior: Any) -> tuple[Tensor, Tensor]:
 
 
 @pytest.mark.parametrize(
-    ("law", "way"),
-    [(law, way) for law in FAMILIES for way in LEARNT if (law, way) != ("2 of 4", "ReinMax")],
+    ("family", "way"),
+    [
+        *(("one of 4", way) for way in LEARNT),
+        *((family, "StraightThrough") for family in ("bits", "2 of 4")),
+        *((family, "score function") for family in ("bits", "2 of 4")),
+    ],
 )
-def test_svi_reaches_the_exact_posterior(law: str, way: str) -> None:
+def test_svi_reaches_the_exact_posterior(family: str, way: str) -> None:
     estimator, elbo, infer = LEARNT[way]
-    prior = FAMILIES[law](torch.tensor([0.3, -0.2, 0.1, 0.0], dtype=torch.float64).expand(2, 4))
+    prior = FAMILIES[family](torch.tensor([0.3, -0.2, 0.1, 0.0], dtype=torch.float64).expand(2, 4))
     log_evidence, marginals = posterior(prior)
 
     def model() -> None:
@@ -205,7 +209,7 @@ def test_svi_reaches_the_exact_posterior(law: str, way: str) -> None:
     def guide() -> None:
         logits = pyro.param("logits", torch.zeros(2, 4, dtype=torch.float64))
         with pyro.plate("rows", 2):
-            pyro.sample("z", as_pyro(FAMILIES[law](logits), estimator), infer=infer)
+            pyro.sample("z", as_pyro(FAMILIES[family](logits), estimator), infer=infer)
 
     particles = 1 if infer.get("enumerate") else 50
     elbo_of_particles = elbo(
@@ -214,7 +218,7 @@ def test_svi_reaches_the_exact_posterior(law: str, way: str) -> None:
     svi = SVI(model, guide, pyro.optim.ClippedAdam(FALLING_STEPS), elbo_of_particles)
     for _ in range(STEPS):
         svi.step()
-    found = FAMILIES[law](pyro.param("logits").detach()).mean
+    found = FAMILIES[family](pyro.param("logits").detach()).mean
     assert (found - marginals).abs().max() < 0.01
 
 

@@ -1,4 +1,4 @@
-"""What a law does at Pyro's sample sites: expand, become events, refuse what can't be."""
+"""What a distribution does at Pyro's sample sites: expand, become events, refuse what can't be."""
 
 import importlib
 import sys
@@ -9,7 +9,7 @@ import pyro
 import pyro.distributions as dist
 import pytest
 import torch
-from estimators.cases import LAWS, SampledOnly
+from estimators.cases import DISTRIBUTIONS, SampledOnly
 from pyro.infer import TraceEnum_ELBO
 from torch import Tensor
 
@@ -25,13 +25,13 @@ def _own_draws(generator: torch.Generator) -> Iterator[None]:
         yield
 
 
-@pytest.mark.parametrize("name", LAWS)
-def test_expanded_copies_share_the_law_and_not_the_sample(
+@pytest.mark.parametrize("name", DISTRIBUTIONS)
+def test_expanded_copies_share_the_distribution_and_not_the_sample(
     name: str, generator: torch.Generator
 ) -> None:
-    law = LAWS[name].make(LAWS[name].logits((1, 3)).detach())
-    wide = as_pyro(law).expand((5, 2, 3))
-    theirs = law.expand((2, 3))
+    inner = DISTRIBUTIONS[name].make(DISTRIBUTIONS[name].logits((1, 3)).detach())
+    wide = as_pyro(inner).expand((5, 2, 3))
+    theirs = inner.expand((2, 3))
     torch.manual_seed(generator.initial_seed())
     z = wide()
     torch.manual_seed(generator.initial_seed())
@@ -51,14 +51,14 @@ def test_expanded_copies_share_the_law_and_not_the_sample(
 
 @pytest.mark.parametrize("estimator", [None, hg.StraightThrough()], ids=["hard", "pathwise"])
 def test_to_event_counts_plates_and_copies_into_one_event(estimator: Any) -> None:
-    law = hg.KSubset(torch.linspace(-1.0, 1.0, 24).view(2, 3, 4), 2)
-    q = as_pyro(law, estimator)
+    inner = hg.KSubset(torch.linspace(-1.0, 1.0, 24).view(2, 3, 4), 2)
+    q = as_pyro(inner, estimator)
     for ours, own in (
-        (q.to_event(1), law.to_event(1)),
-        (q.to_event(), law.to_event(2)),
-        (q.expand((5, 2, 3)).to_event(1), law.expand((5, 2, 3)).to_event(1)),
-        (q.expand((5, 2, 3)).to_event(3), law.expand((5, 2, 3)).to_event(3)),
-        (q.to_event(1).to_event(1), law.to_event(2)),
+        (q.to_event(1), inner.to_event(1)),
+        (q.to_event(), inner.to_event(2)),
+        (q.expand((5, 2, 3)).to_event(1), inner.expand((5, 2, 3)).to_event(1)),
+        (q.expand((5, 2, 3)).to_event(3), inner.expand((5, 2, 3)).to_event(3)),
+        (q.to_event(1).to_event(1), inner.to_event(2)),
     ):
         assert (ours.batch_shape, ours.event_shape) == (own.batch_shape, own.event_shape)
         assert ours.has_rsample == (estimator is not None)
@@ -73,10 +73,10 @@ def test_a_mask_that_masks_nothing_changes_nothing() -> None:
 
 
 @pytest.mark.parametrize("theirs", [torch.distributions.Bernoulli, dist.Bernoulli])
-def test_laws_of_torch_and_of_pyro_serve_too(theirs: Any) -> None:
+def test_distributions_of_torch_and_of_pyro_work_too(theirs: Any) -> None:
     logits = torch.zeros(2, 3, requires_grad=True)
-    law = torch.distributions.Independent(theirs(logits=logits), 1)
-    q = as_pyro(law, hg.ReinMax())
+    inner = torch.distributions.Independent(theirs(logits=logits), 1)
+    q = as_pyro(inner, hg.ReinMax())
     assert (q.batch_shape, q.event_shape) == ((2,), (3,))
     assert q().requires_grad
 
@@ -103,14 +103,13 @@ def test_a_site_with_an_estimator_is_not_enumerated() -> None:
         TraceEnum_ELBO(max_plate_nesting=0).loss(model, guide)
 
 
-def test_its_name_says_which_law_and_estimator() -> None:
-    law = hg.Bernoulli(logits=torch.zeros(3))
-    assert repr(as_pyro(law)) == f"as_pyro({law})"
-    assert repr(as_pyro(law, hg.StraightThrough())) == f"as_pyro({law}, StraightThrough)"
+def test_its_name_says_which_distribution_and_estimator() -> None:
+    assert repr(as_pyro(BITS)) == f"as_pyro({BITS})"
+    assert repr(as_pyro(BITS, hg.StraightThrough())) == f"as_pyro({BITS}, StraightThrough)"
 
 
 class SampledOnlyWithMean(SampledOnly):
-    """A law without an entropy."""
+    """A distribution without an entropy."""
 
     @property
     def mean(self) -> Tensor:
@@ -124,27 +123,27 @@ BITS = hg.Bernoulli(logits=torch.zeros(3))
     ("q", "estimator", "error", "message"),
     [
         (0.5, None, ValueError, "q must be a distribution, got float"),
-        (dist.Normal(0.0, 1.0), None, ValueError, "a continuous law"),
+        (dist.Normal(0.0, 1.0), None, ValueError, "a continuous"),
         (dist.Categorical(torch.ones(3)), None, ValueError, "Use OneHotCategorical"),
         (hg.Joint(a=BITS, b=BITS), None, ValueError, "a Joint of a, b, .* a site of its own"),
         (BITS, hg.ScoreFunction(), ValueError, r"such as StraightThrough\(\), got ScoreFunction"),
         (BITS, hg.StraightThrough, ValueError, "got <class .*StraightThrough"),
         (BITS, "straight-through", ValueError, "got str. Leave it out for the score function"),
         (
-            hg.KSubset(torch.zeros(3), 1),
-            hg.GumbelSoftmax(),
+            hg.PlackettLuceSubset(torch.zeros(3), 1),
+            hg.ReinMax(),
             NotImplementedError,
-            "GumbelSoftmax needs draw_noise, relax, which KSubset .*StraightThrough",
+            "ReinMax needs .*, which PlackettLuceSubset .*StraightThrough",
         ),
         (
             SampledOnlyWithMean(torch.zeros(3)),
             hg.StraightThrough(),
             NotImplementedError,
-            "with StraightThrough needs the law's entropy, which SampledOnlyWithMean doesn't have",
+            "needs the entropy of q, which SampledOnlyWithMean doesn't have",
         ),
     ],
 )
-def test_what_is_no_law_or_no_pathwise_estimator(
+def test_what_is_no_discrete_vector_or_no_pathwise_estimator(
     q: Any, estimator: Any, error: type[Exception], message: str
 ) -> None:
     with pytest.raises(error, match=message):

@@ -22,8 +22,8 @@ from hotgrad.cli.terminal import complain, say_contents
 from hotgrad.estimators import ESTIMATORS
 from hotgrad.files import new_folder
 from hotgrad.inference import fit as run_fit
-from hotgrad.inference.course import shown_on
-from hotgrad.inference.watch import DIVERGED
+from hotgrad.inference.fitting import shown_on
+from hotgrad.inference.training import DIVERGED
 from hotgrad.ops import checks
 
 CHOICE, RUN = "How it is fitted", "Run"
@@ -99,9 +99,9 @@ def infer(
         checks.check_positive(step_size, "--step-size")
     with needing("infer"):
         from hotgrad.inference.arviz import import_arviz
-        from hotgrad.inference.picture import draw
 
         import_arviz()
+        import matplotlib  # noqa: F401
         import safetensors  # noqa: F401
     caught: list[warnings.WarningMessage] = []
     with _calling(None, caught, aside=as_json):
@@ -138,7 +138,7 @@ def infer(
         with _calling(own, caught, aside=as_json):
             fitted.save(draft / "fit.safetensors")
             report.write(draft)
-            draw(fitted, draft / "fit.png", title=f"{posed.name}: {posed.text}")
+            fitted.plot(draft / "fit.png", title=f"{posed.name}: {posed.text}")
     for message in dict.fromkeys(str(warning.message) for warning in caught):
         # the reason is shown with the rest
         if not message.startswith(fitted.reason):

@@ -8,24 +8,15 @@ from torch.distributions import Distribution
 
 from hotgrad.audit.problems import noisy_or
 from hotgrad.cli.own_function import call_own, is_own, kind
-from hotgrad.distributions import as_law
-from hotgrad.estimators import (
-    ESTIMATORS,
-    REBAR,
-    RELAX,
-    VIMCO,
-    Critic,
-    Estimator,
-    has_temperature,
-    make_estimator,
-)
+from hotgrad.distributions import as_distribution
+from hotgrad.estimators import ESTIMATORS, VIMCO, Critic, Estimator, make_estimator
 from hotgrad.ops.checks import check_choice, check_temperature
 from hotgrad.seeding import seeded_weights
 
 NAMES = ("noisy-or",)
 EXPECTED = (
     "It takes nothing and returns (log_joint, q), or (log_joint, q, data): log p(x, z) as a "
-    "function of z (and x), and a law or what makes one"
+    "function of z (and x), and a distribution or what makes one"
 )
 TEMPERATURE = 0.5
 
@@ -77,28 +68,29 @@ def chosen_estimator(name: str, temperature: float | None, q: Any, seed: int) ->
     Args:
         name: as `--estimator` has it.
         temperature: None is the default of those that have one.
-        q: what it will serve, to which a critic is made.
+        q: what it is for; a critic is made for it.
         seed: of a critic's first weights.
 
     Raises:
         ValueError: an unknown name, a temperature for an estimator without, a critic for a q that
-            is no law.
+            is no distribution.
     """
     check_choice("estimator", name, [*ESTIMATORS, "vimco"])
     cls = ESTIMATORS.get(name)
+    arguments = () if cls is None else cls.arguments
     if temperature is not None:
         check_temperature(temperature, "--temperature")
-        if cls is None or not (has_temperature(cls) or cls in (REBAR, RELAX)):
+        if "temperature" not in arguments:
             raise ValueError(f"{name} has no temperature: leave out --temperature.")
     if cls is None:
         return VIMCO()
     critic = None
-    if cls is RELAX:
+    if "critic" in arguments:
         if not isinstance(q, Distribution):
             raise ValueError(
-                "relax needs a critic made for q, which is a function here, and no law. Use "
-                "another estimator such as rebar, or hotgrad.inference.fit with RELAX(critic)."
+                f"{name} needs a critic made for q, which is a function here. Use another "
+                "estimator such as rebar, or hotgrad.inference.fit with a critic of your own."
             )
         with seeded_weights(seed):
-            critic = Critic(as_law(q).event_shape)
+            critic = Critic(as_distribution(q).event_shape)
     return make_estimator(name, temperature=temperature or TEMPERATURE, critic=critic)

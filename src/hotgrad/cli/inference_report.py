@@ -20,7 +20,7 @@ from hotgrad.cli.inference_problem import Posed
 from hotgrad.cli.terminal import console, say
 from hotgrad.files import written_whole
 from hotgrad.inference import Diagnosis, Fit
-from hotgrad.inference.parts import Unknown
+from hotgrad.inference.marginals import Unknown
 
 MOST_PRINTED, OF_MANY = 24, 8
 

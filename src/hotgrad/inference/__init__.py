@@ -1,6 +1,7 @@
 """Inference of discrete unknowns: variational fits by any estimator, checked against the exact."""
 
-from hotgrad.inference.diagnosis import Diagnosis, diagnose
+from hotgrad.inference.diagnosing import diagnose
+from hotgrad.inference.diagnosis import Diagnosis
 from hotgrad.inference.exact import ExactPosterior, exact_posterior
 from hotgrad.inference.fitting import fit
 from hotgrad.inference.loading import load

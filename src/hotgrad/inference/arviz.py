@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 def as_inference_data(samples: Tensor | Mapping[str, Tensor]) -> "arviz.InferenceData":
     """Samples as one chain of ArviZ, for its summaries and plots.
 
-    They are independent draws of the fitted law, so what ArviZ says of mixing is about chance
-    alone; whether the law is the posterior, `diagnose` tells.
+    They are independent draws of the fitted q, so what ArviZ says of mixing is about chance alone;
+    whether q is the posterior, `diagnose` tells.
 
     Args:
         samples: `(num_samples, *batch, *event)`, or such tensors by name, as a fit's `sample`

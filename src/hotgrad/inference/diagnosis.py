@@ -1,34 +1,29 @@
-"""How far to trust a fit: by the exact posterior where it can be had, by importance weights always.
-
-A variational fit always ends with some law. Whether that is near the posterior is asked here after
-the fact, with all the data.
-"""
+"""How far to trust a fit, in words: one sentence, and the figures behind it."""
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+import shutil
+import textwrap
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from hotgrad.inference.diagnosis_record import as_dict, rows_of
-from hotgrad.inference.diagnosis_text import as_text, verdict
-from hotgrad.inference.exact import BUDGET, exact_posterior, joined_posteriors
-from hotgrad.inference.findings import Findings
-from hotgrad.inference.marginals import joined_rows, joined_worst
-from hotgrad.inference.states import TooManyStatesError
-from hotgrad.inference.weights import (
-    FEWEST,
-    LogJoint,
-    effective_samples,
-    pareto_k,
-    weigh,
-)
-from hotgrad.ops import checks
+from hotgrad.audit.table import counted, percent, significant
+from hotgrad.inference.exact import ExactPosterior
+from hotgrad.inference.marginals import Worst
+from hotgrad.inference.readings import NO_MEAN, Readings, finite_or_none
+
+WIDTH = 88
+FAR = 0.1
+"""A marginal that is further off than this isn't called right."""
+ALIKE = 1e-3
+"""The difference from the posterior below which weights are called alike."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Diagnosis(Findings):
+class Diagnosis(Readings):
     """How far a fit may be from the posterior; `print` shows it.
 
     Rows are the elements of q's batch `(*batch,)`: each has a posterior of its own.
@@ -49,137 +44,195 @@ class Diagnosis(Findings):
     """
 
     @property
-    def rows(self) -> list[dict[str, Any]]:
-        """A plain dict for each row of the batch, None for what isn't finite."""
-        return rows_of(self)
-
-    @property
     def verdict(self) -> str:
-        """One sentence."""
-        return verdict(self)
+        """How far to trust the fit: by the exact posterior, or else by its samples' weights."""
+        if self.exact is not None:
+            return _by_the_exact(self.exact)
+        row = _worst_row(self)
+        unreliable = int((self.readings >= 2).sum())
+        if not unreliable:
+            return _by_weighted_samples(self, row)
+        what = "the fit"
+        if row:
+            rows = counted(self.elbos.numel(), "row")
+            what = f"{unreliable:,} of {rows}; row {_shown(row)} is worst"
+        return f"Don't trust {what}: {_why_not(self, row)}."
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything but the exact marginals, as JSON holds it."""
-        return as_dict(self, self.verdict)
+        """Everything but the marginals, as JSON holds it."""
+        exact = self.exact
+        return {
+            "verdict": self.verdict,
+            "num_samples": self.num_samples,
+            "elbo": finite_or_none(self.elbo),
+            "bound": finite_or_none(self.bound),
+            "reliable_k": self.reliable_k,
+            "worst_marginal": _worst(self.worst),
+            "exact": None
+            if exact is None
+            else {
+                "states": exact.states,
+                "log_evidence": float(exact.log_evidence.sum()),
+                "kl": finite_or_none(float(exact.kl.sum())),
+                "worst_marginal": _worst(exact.worst),
+            },
+            "not_exact": self.not_exact,
+            "rows": self.rows,
+        }
 
     def __str__(self) -> str:
-        """The verdict and the figures behind it."""
-        return as_text(self)
+        """The verdict, a line for each figure, and what the figures can't see."""
+        width = min(shutil.get_terminal_size((WIDTH, 0)).columns, WIDTH)
+        figures = list(_figures(self))
+        column = max(len(name) for name, _ in figures) + 2
+        text = [*textwrap.wrap(self.verdict, width), ""]
+        for name, value in figures:
+            begin, indent = name.ljust(column), " " * column
+            text += textwrap.wrap(value, width, initial_indent=begin, subsequent_indent=indent)
+        if self.exact is None:
+            blind = (
+                "Weights know only what the samples have seen: a mode that the fit never visits "
+                "leaves no trace in them. There is no exact posterior to compare with: "
+                f"{self.not_exact}"
+            )
+            text += ["", *textwrap.wrap(blind, width)]
+        return "\n".join(text)
 
     __repr__ = __str__
 
 
-def diagnose(
-    law: Any,
-    log_joint: LogJoint,
-    *,
-    num_samples: int = 1000,
-    budget: int = BUDGET,
-    generator: torch.Generator | None = None,
-) -> Diagnosis:
-    r"""Compares a law with the posterior that it is meant to be.
+def _by_the_exact(exact: ExactPosterior) -> str:
+    worst, event = exact.worst, float(exact.any_event.max())
+    off, states = worst.difference, counted(exact.states, "state")
+    if off > FAR:
+        return (
+            f"Don't trust the marginals: the fit has {worst.fitted:.3g} for {worst.place}, the "
+            f"exact posterior of {states} has {worst.reference:.3g}."
+        )
+    begin = f"Trust the marginals to {significant(off)}, by the exact posterior of {states}"
+    several = "the probability of any event"
+    if event > FAR:
+        return f"{begin}; what several unknowns do together may be off by {significant(event)}."
+    return f"{begin}, and {several} to {significant(event)}."
 
-    The samples z_s of q have weights $w_s = p(x, z_s) / q(z_s)$. Of these it tells the shape
-    k-hat of their tail, the effective sample size $(\sum w)^2 / \sum w^2$, the ELBO and the bound
-    $\log \frac{1}{S} \sum w_s$. Where z has few states the exact posterior is summed, too.
 
-    Weights know only what samples of q have seen: a q that keeps to one of several modes may look
-    good by them, and only the exact posterior shows it.
-
-    Args:
-        law: q, of batch shape `(*batch,)`: a law of this library, a `Joint`, or torch's.
-        log_joint: log p(x, z) with all the data, `(n, *batch, *event) -> (n, *batch)`; -inf is a
-            z that the model rules out.
-        num_samples: S; 25 at least.
-        budget: the most states of a row that are enumerated.
-        generator: the source of randomness; torch's global one by default.
-
-    Raises:
-        ValueError: fewer samples; log_joint isn't a function, or returns another shape, NaN or inf,
-            or -inf at every state of a row; the distribution has no mean.
-        ModuleNotFoundError: ArviZ isn't installed.
-
-    Example:
-        >>> from hotgrad.inference import diagnose
-        >>> q = hg.Bernoulli(logits=torch.zeros(2)).to_event(1)
-        >>> log_joint = lambda z: torch.log(0.1 + 0.3 * z.prod(-1))        # likelier together
-        >>> found = diagnose(q, log_joint, generator=torch.Generator().manual_seed(0))
-        >>> found.exact.worst.place, round(found.exact.worst.reference, 4)
-        ('z[0]', 0.7143)
-        >>> round(found.exact.kl.item(), 4), round(found.effective_samples.item() / 1000, 2)
-        (0.213, 0.64)
-
-    Reference: Yes, but Did It Work?: Evaluating Variational Inference (Yao, Vehtari, Simpson,
-    Gelman, 2018), https://arxiv.org/abs/1802.02538
-    """
-    num_samples = checks.check_count(num_samples, "num_samples", minimum=FEWEST)
-    checks.check_function(log_joint, "log_joint")
-    checks.check_generator(generator)
-    weighed = weigh(law, log_joint, num_samples, generator)
-    log_weights = weighed.log_weights
-    zero = log_weights == -torch.inf
-    impossible = zero.to(torch.float64).mean(0)
-    spread = log_weights.masked_fill(zero, 0.0).std(0) / math.sqrt(num_samples)
-    exact, not_exact = None, ""
-    try:
-        exact = exact_posterior(law, log_joint, budget=budget)
-    except (TooManyStatesError, NotImplementedError) as error:
-        not_exact = str(error)
-    return Diagnosis(
-        num_samples=num_samples,
-        elbos=log_weights.mean(0),
-        elbo_errors=torch.where(impossible > 0, torch.inf, spread),
-        bounds=log_weights.logsumexp(0) - math.log(num_samples),
-        pareto_k=pareto_k(log_weights, weighed.rounding),
-        effective_samples=effective_samples(log_weights),
-        impossible=impossible,
-        weighted_marginals=weighed.marginals,
-        worst=weighed.worst,
-        exact=exact,
-        not_exact=not_exact,
+def _by_weighted_samples(found: Diagnosis, row: tuple[int, ...]) -> str:
+    worst, why = found.worst, _fit_of_tail(found, row)
+    if row:
+        why = f"worst row {_shown(row)}: {why}"
+    if worst.difference <= worst.error:
+        # Pinsker's bound, by the Rényi divergence that the effective samples estimate, or by KL
+        share = float(found.effective_samples[row]) / found.num_samples
+        nats = min(-math.log(share), float(found.gaps[row]))
+        apart = min(worst.error, math.sqrt(max(nats, 0.0) / 2))
+        if apart < ALIKE:
+            return (
+                "As far as its samples see, the fit is right: their weights are all alike, as "
+                f"those of the posterior's own samples would be ({why})."
+            )
+        return (
+            f"As far as its samples see, trust the fit's marginals to about {significant(apart)}: "
+            f"weighting the samples moves none by more than chance ({why})."
+        )
+    heavy = float(found.pareto_k[row]) >= found.reliable_k
+    reliable = "" if heavy else ", which is reliable as far as they see,"
+    moved = (
+        f"weighting its samples{reliable} moves {worst.place} from {worst.fitted:.3g} to "
+        f"{worst.reference:.3g} ({why})"
+    )
+    if worst.difference > FAR:
+        return f"Don't trust the fit's own marginals but the `weighted_marginals`: {moved}."
+    return (
+        f"As far as its samples see, trust the fit's marginals to about "
+        f"{significant(worst.difference)}: {moved}."
     )
 
 
-def diagnose_blocks(
-    blocks: Iterable[tuple[Any, LogJoint]],
-    *,
-    num_samples: int = 1000,
-    budget: int = BUDGET,
-    generator: torch.Generator | None = None,
-) -> Diagnosis:
-    """As `diagnose`, of a batch that comes in pieces along its first dimension.
-
-    Args:
-        blocks: `(law, log_joint)` of each piece; a single one may have any batch shape.
-        num_samples: of every row, as `diagnose` takes it.
-        budget: of a row.
-        generator: of all pieces.
-    """
-    return _joined(
-        [
-            diagnose(law, log_joint, num_samples=num_samples, budget=budget, generator=generator)
-            for law, log_joint in blocks
-        ]
+def _why_not(found: Diagnosis, row: tuple[int, ...]) -> str:
+    if float(found.effective_samples[row]) == 0:
+        return f"the model rules out all {found.num_samples:,} samples"
+    why = _fit_of_tail(found, row)
+    if int(found.readings[row]) == 3:
+        return f"the weights behave as if they had no mean, which no sample size repairs ({why})"
+    if bool(found.few[row]):
+        return f"few samples carry the weight, so that weighting them is biased, too ({why})"
+    return (
+        f"the weights have a heavy tail, so that weighting the samples may be biased, too ({why})"
     )
 
 
-def _joined(pieces: Sequence[Diagnosis]) -> Diagnosis:
-    first = pieces[0]
-    if len(pieces) == 1:
-        return first
-    posteriors = [piece.exact for piece in pieces if piece.exact is not None]
-    lengths = [len(piece.elbos) for piece in pieces]
-    columns: dict[str, Any] = {
-        what: torch.cat([getattr(piece, what) for piece in pieces]) for what in _OF_ROWS
+def _fit_of_tail(found: Diagnosis, row: tuple[int, ...]) -> str:
+    k, effective = float(found.pareto_k[row]), float(found.effective_samples[row])
+    begin = f"k-hat {k:.2f}, " if math.isfinite(k) else ""
+    gap = float(found.gaps[row])
+    below = (
+        f", the ELBO is {significant(gap)} nats below their bound" if ALIKE < gap < math.inf else ""
+    )
+    return f"{begin}{found.num_samples:,} samples are worth {significant(effective)}{below}"
+
+
+def _figures(found: Diagnosis) -> Iterator[tuple[str, str]]:
+    exact, rows = found.exact, found.elbos.numel()
+    total = "" if rows == 1 else f", sum of {rows:,} rows"
+    if exact is None:
+        error = float(found.elbo_errors.square().sum().sqrt())
+        yield "ELBO", f"{found.elbo:.6g}, standard error {significant(error)}{total}"
+    else:
+        yield "log evidence", f"{float(exact.log_evidence.sum()):.6g} exactly{total}"
+        yield "ELBO", f"{found.elbo:.6g} exactly{total}"
+        yield "KL(q || p)", _of_rows(exact.kl, "nats", largest=True)
+        worst = exact.worst
+        yield "worst marginal", f"{worst.place}: {worst.fitted:.4g}, exactly {worst.reference:.4g}"
+    yield "bound", f"{found.bound:.6g} with {found.num_samples:,} weighted samples{total}"
+    yield "Pareto k-hat", _tails(found)
+    samples = f"of {found.num_samples:,}"
+    yield "effective samples", _of_rows(found.effective_samples, samples, largest=False)
+    if float(found.impossible.max()) > 0:
+        share = percent(float(found.impossible.mean()))
+        yield "impossible samples", f"{share} % have probability 0 under the model"
+
+
+def _tails(found: Diagnosis) -> str:
+    k, good, limit = found.pareto_k, found.good_k, found.reliable_k
+    kinds = {
+        f"good (below {good:.2g})": k < good,
+        f"usable (to {limit:.2g})": (k >= good) & (k < limit),
+        "heavy, but with little of the weight": (k >= limit) & found.close,
+        "heavy (to 1)": (k >= limit) & (k <= NO_MEAN) & ~found.close,
+        "as if without a mean (above 1)": (k > NO_MEAN) & ~found.close,
+        "without a tail, the largest weights being tied": k.isnan(),
     }
-    return replace(
-        first,
-        **columns,
-        weighted_marginals=joined_rows([piece.weighted_marginals for piece in pieces]),
-        worst=joined_worst([piece.worst for piece in pieces], lengths),
-        exact=joined_posteriors(posteriors) if len(posteriors) == len(pieces) else None,
-        not_exact=next((piece.not_exact for piece in pieces if piece.not_exact), ""),
+    if k.ndim == 0:
+        words = next(name for name, has in kinds.items() if bool(has))
+        return words if bool(k.isnan()) else f"{float(k):.2f}, {words}"
+    counts = {name: int(has.sum()) for name, has in kinds.items()}
+    return "; ".join(f"{count:,} rows {name}" for name, count in counts.items() if count)
+
+
+def _of_rows(values: Tensor, unit: str, *, largest: bool) -> str:
+    if values.ndim == 0:
+        return f"{significant(float(values))} {unit}"
+    where = _place(values if largest else -values)
+    return (
+        f"worst {significant(float(values[where]))} {unit} in row {_shown(where)}, "
+        f"mean {significant(float(values.mean()))}"
     )
 
 
-_OF_ROWS = ("elbos", "elbo_errors", "bounds", "pareto_k", "effective_samples", "impossible")
+def _worst_row(found: Diagnosis) -> tuple[int, ...]:
+    """By reading; among equals the one with the fewest effective samples."""
+    return _place(found.readings - found.effective_samples / (2 * found.num_samples))
+
+
+def _place(badness: Tensor) -> tuple[int, ...]:
+    number = badness.argmax().cpu()
+    return tuple(int(i) for i in torch.unravel_index(number, badness.shape))
+
+
+def _shown(row: tuple[int, ...]) -> str:
+    return str(row[0]) if len(row) == 1 else str(row)
+
+
+def _worst(worst: Worst) -> dict[str, Any]:
+    plain = asdict(worst) | {"index": list(worst.index)}
+    return plain | {name: finite_or_none(plain[name]) for name in ("fitted", "reference", "error")}

@@ -4,34 +4,44 @@ Where every state of z can be listed, p(z | x) = p(x, z) / p(x) is a sum away, a
 fit needs to be guessed.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from hotgrad.distributions import as_law
+from hotgrad.distributions import DiscreteDistribution
+from hotgrad.distributions.capabilities import CanEnumerate, lacking
+from hotgrad.estimators.parts import Parts
+from hotgrad.estimators.validation import check_logarithms, own_copy
+from hotgrad.inference.log_joint import checked_values
 from hotgrad.inference.marginals import (
     Marginals,
     WeightedMean,
     Worst,
+    as_unknowns,
     furthest,
-    joined_rows,
-    joined_worst,
     mean_of,
+    rows_at_once,
 )
-from hotgrad.inference.states import States
-from hotgrad.inference.weights import LogJoint, rows_at_once, scored
 from hotgrad.ops import checks, like_event, widened
+
+LogJoint = Callable[[Any], Tensor]
+"""log p(x, z): `(S, *batch, *event)`, by name for a `Joint`, to `(S, *batch)`."""
 
 BUDGET = 2**16
 """The most states that are summed over unless told otherwise."""
 
 
+class TooManyStatesError(ValueError):
+    """A distribution has more states than are to be summed over."""
+
+
 @dataclass(frozen=True, eq=False)
 class ExactPosterior:
-    """The posterior p(z | x) of every row of the batch, and a law q beside it.
+    """The posterior p(z | x) of every row of the batch, and q beside it.
 
     Args:
         states: how many were summed over, for each row.
@@ -64,18 +74,18 @@ class ExactPosterior:
         return torch.minimum((self.kl / 2).sqrt(), (-torch.expm1(-self.kl)).sqrt())
 
 
-def exact_posterior(law: Any, log_joint: LogJoint, *, budget: int = BUDGET) -> ExactPosterior:
-    r"""Sums p(x, z) over all states of a law.
+def exact_posterior(q: Any, log_joint: LogJoint, *, budget: int = BUDGET) -> ExactPosterior:
+    r"""Sums p(x, z) over all states of q.
 
     $$p(z \mid x) = \frac{p(x, z)}{\sum_{z'} p(x, z')}, \quad
     \mathrm{KL}(q \| p) = \sum_z q(z) \log \frac{q(z)}{p(z \mid x)}.$$
 
     Exact but for rounding, at the cost of one evaluation of log_joint for each state and row; it
     is asked in pieces, so that memory doesn't grow with the number of states. A state that a mask
-    of the law rules out (a logit of -inf) is no state: it isn't summed over.
+    of q rules out (a logit of -inf) is no state: it isn't summed over.
 
     Args:
-        law: q, of batch shape `(*batch,)`: a law of this library, a `Joint`, or torch's.
+        q: of batch shape `(*batch,)`: a distribution of this library, a `Joint`, or torch's.
         log_joint: log p(x, z), `(n, *batch, *event) -> (n, *batch)`; -inf is a z that the model
             rules out.
         budget: the most states of a row.
@@ -84,7 +94,7 @@ def exact_posterior(law: Any, log_joint: LogJoint, *, budget: int = BUDGET) -> E
         TooManyStatesError: more states than the budget.
         ValueError: log_joint isn't a function, or returns another shape, NaN or inf, or -inf at
             every state of a row; the distribution has no mean.
-        NotImplementedError: the law can't list its states.
+        NotImplementedError: q can't list its states.
 
     Example:
         >>> from hotgrad.inference import exact_posterior
@@ -96,24 +106,25 @@ def exact_posterior(law: Any, log_joint: LogJoint, *, budget: int = BUDGET) -> E
     """
     budget = checks.check_count(budget, "budget")
     checks.check_function(log_joint, "log_joint")
-    flat = as_law(law)
-    states = States(flat, budget)
-    named: Callable[[Tensor], Any] = getattr(flat, "unpack", lambda z: z)
+    q = as_unknowns(q)
+    parts = _listed_parts(q, budget)
     with torch.no_grad():
-        mean, mode = mean_of(flat), flat.mode
-        moment = WeightedMean(flat.batch_shape, flat.event_shape, mean.device)
-        energy = WeightedMean(flat.batch_shape, torch.Size(), mean.device)
-        cross = torch.zeros(flat.batch_shape, dtype=torch.float64, device=mean.device)
-        most = rows_at_once(flat)
-        for start in range(0, states.count, most):
-            z = states.between(start, min(start + most, states.count))
-            z = z.expand(z.shape[:1] + flat.batch_shape + flat.event_shape)
-            log_q = flat.log_prob(widened(z))
+        mean, mode = mean_of(q), q.mode
+        moment = WeightedMean(q.batch_shape, q.event_shape, mean.device)
+        energy = WeightedMean(q.batch_shape, torch.Size(), mean.device)
+        cross = torch.zeros(q.batch_shape, dtype=torch.float64, device=mean.device)
+        most, ones = rows_at_once(q), (1,) * len(q.batch_shape)
+        for start in range(0, parts.joint_states, most):
+            stop = min(start + most, parts.joint_states)
+            numbers = torch.arange(start, stop, device=mean.device).reshape(-1, *ones)
+            z = parts.joined(parts.own_numbers(numbers))
+            z = z.expand(z.shape[:1] + q.batch_shape + q.event_shape)
+            log_q = q.log_prob(widened(z))
             masked = log_q == -torch.inf
             # the model may have no value where z can't be
             z = torch.where(like_event(masked, z), mode, z)
-            log_p = scored(log_joint, named(z), log_q.shape, first=start).to(torch.float64)
-            log_p, log_q = log_p.masked_fill(masked, -torch.inf), log_q.to(torch.float64)
+            log_p = scored(log_joint, q.named(z), log_q.shape, first=start).double()
+            log_p, log_q = log_p.masked_fill(masked, -torch.inf), log_q.double()
             moment.add(log_p, z)
             energy.add(log_p, log_p.masked_fill(log_p == -torch.inf, 0.0))
             # 0 log 0 = 0, where q underflows too
@@ -122,14 +133,32 @@ def exact_posterior(law: Any, log_joint: LogJoint, *, budget: int = BUDGET) -> E
     _check_possible(log_evidence)
     marginals = moment.mean
     return ExactPosterior(
-        states.count,
+        parts.joint_states,
         log_evidence,
         # rounding may make what is 0 negative
         (log_evidence - energy.mean).clamp(min=0),
         (cross + log_evidence).clamp(min=0),
-        named(marginals.to(mean.dtype)),
-        furthest(mean.to(torch.float64), marginals, torch.zeros_like(marginals), named),
+        q.named(marginals.to(mean.dtype)),
+        furthest(mean.double(), marginals, torch.zeros_like(marginals), q.named),
     )
+
+
+def _listed_parts(q: DiscreteDistribution, budget: int) -> Parts:
+    """The independent parts of q, by which the joint states are asked for by number."""
+    for base in q.bases:
+        if lacking(base, CanEnumerate):
+            raise NotImplementedError(
+                f"{q.naming(base)} has no enumerate_support, which lists its states."
+            )
+    try:
+        parts = Parts(q, budget)
+    except ValueError as error:
+        raise TooManyStatesError(str(error)) from error
+    if (count := parts.joint_states) > budget:
+        # a million bits have a number of states that nobody wants to read
+        shown = f"{count:,}" if count < 10**9 else f"about 10^{math.log10(count):.0f}"
+        raise TooManyStatesError(f"z has {shown} states, more than the budget of {budget:,}.")
+    return parts
 
 
 def _check_possible(log_evidence: Tensor) -> None:
@@ -143,18 +172,13 @@ def _check_possible(log_evidence: Tensor) -> None:
         )
 
 
-def joined_posteriors(pieces: Sequence[ExactPosterior]) -> ExactPosterior:
-    """The posteriors of several pieces of a batch, one below another."""
-    if len(pieces) == 1:
-        return pieces[0]
-    columns: dict[str, Any] = {
-        what: torch.cat([getattr(piece, what) for piece in pieces])
-        for what in ("log_evidence", "entropy", "kl")
-    }
-    return replace(
-        pieces[0],
-        **columns,
-        states=max(piece.states for piece in pieces),
-        marginals=joined_rows([piece.marginals for piece in pieces]),
-        worst=joined_worst([piece.worst for piece in pieces], [len(piece.kl) for piece in pieces]),
-    )
+def scored(log_joint: LogJoint, z: Any, expected: torch.Size, *, first: int) -> Tensor:
+    """log_joint's values at z, `(n, *batch)`; the first of them has this number in messages.
+
+    Raises:
+        ValueError: it returns another shape, NaN or inf.
+    """
+    values = checked_values(log_joint(own_copy(z)), expected, "log_joint")
+    after = f" (Samples are counted from number {first}.)" if first else ""
+    check_logarithms(values, "log_joint", after)
+    return values

@@ -1,22 +1,24 @@
-"""`fit`: a model and a law in, the fitted posterior out."""
+"""`fit`: a model and a distribution in, the fitted posterior out."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from hotgrad.estimators import VIMCO, Estimator, ScoreFunction
-from hotgrad.inference.ahead import look_ahead
-from hotgrad.inference.course import Course, MakeOptimizer, Progress, shown_on
-from hotgrad.inference.model import LogJointFunction
-from hotgrad.inference.objective import Objective
-from hotgrad.inference.problem import Problem
+from hotgrad.inference.log_joint import Data, LogJointFunction
+from hotgrad.inference.objective import Objective, check_log_joint
+from hotgrad.inference.problem import OwnParameters, Problem
 from hotgrad.inference.result import Fit
-from hotgrad.inference.rows import Data
-from hotgrad.inference.watch import Watch
+from hotgrad.inference.training import Convergence, Mean, Progress, Training
 from hotgrad.ops import checks
-from hotgrad.progress import told
+from hotgrad.progress import Report, told
+
+OWN_STEP, OTHER_STEP = 0.1, 0.005
+"""Step sizes: of the parameters of a q that is a distribution, and of all else."""
+MakeOptimizer = Callable[[list[Tensor]], Optimizer]
 
 
 def fit(
@@ -43,8 +45,8 @@ def fit(
     leaves out how unknowns depend on each other, and tends to be too sure. `Fit.diagnose()` says
     how far to trust it.
 
-    Where the estimator differentiates the log joint, the entropy is analytic, but for
-    Plackett-Luce laws of many subsets and laws of your own without `entropy`, where it is sampled.
+    Where the estimator differentiates the log joint, the entropy is analytic, but for Plackett-Luce
+    of many subsets and distributions of your own without `entropy`, where it is sampled.
     An estimator that only evaluates is asked about log p - log q, whose noise vanishes as q comes
     near the posterior, where that of log p alone would stay.
 
@@ -77,11 +79,11 @@ def fit(
         log_joint: log p(x, z) up to a constant, from z `(num_samples, *batch, *event)`, for a
             `Joint` a dict of such. An estimator that relaxes or differentiates f needs it
             differentiable in z, and its gradient depends on how you continue it between 0 and 1.
-        q: a law, whose logits are the starting point and which stays as it is (at logits of exactly
-            0 an even model may have no slope: start off them); or an `nn.Module` or function that
-            makes a law: `q(x)`, `q()` without data.
-        estimator: of the gradient; `ScoreFunction()` by default, which serves any law and model and
-            is unbiased. For models that are linear in each unknown (Ising, Potts),
+        q: a distribution, whose logits are the starting point and which stays as it is (at logits
+            of exactly 0 an even model may have no slope: start off them); or an `nn.Module` or
+            function that makes a distribution: `q(x)`, `q()` without data.
+        estimator: of the gradient; `ScoreFunction()` by default, which works with any q and model
+            and is unbiased. For models that are linear in each unknown (Ising, Potts),
             `StraightThrough()` is unbiased and far less noisy; so is `IndeCateR()` for few
             unknowns, for any model; `Exact()` where all states can be listed.
         num_samples: of z in each step.
@@ -107,7 +109,7 @@ def fit(
     Raises:
         ValueError: `log_joint` returns a wrong shape, or values that aren't finite, at the start;
             arguments that aren't what they should be.
-        NotImplementedError: the estimator doesn't serve the law; the message names those that do.
+        NotImplementedError: the estimator doesn't work with q; the message names those that do.
 
     Example:
         >>> from hotgrad.inference import fit
@@ -133,10 +135,42 @@ def fit(
     ):
         problem = Problem(log_joint, q, data, batch_size, parameters)
         bound = Objective(problem, objective, estimator, num_samples)
-        course = Course(problem, bound, optimizer)
-        look_ahead(problem, estimator)
-        watch = Watch(steps, tolerance, bound.at_start())
+        training = Training(problem, bound, _make_optimizer(problem, estimator, optimizer))
+        check_log_joint(problem.at_first(), estimator)
+        convergence = Convergence(steps, tolerance, Mean.of(bound.at_start()))
         # batch normalisation, for one, keeps count of all that it has seen
-        course.restore()
-        ending = course.run(steps, watch, generator, listener)
-    return Fit(problem, bound.label, course.trace, ending)
+        training.restore()
+        ending = training.run(steps, convergence, generator, listener)
+    return Fit(problem, bound.label, training.trace, ending)
+
+
+def shown_on(report: Report) -> Progress:
+    """Step and smoothed bound on a bar."""
+    return lambda step, steps, bound: report(step, steps, f"{step:,}/{steps:,}  bound {bound:.6g}")
+
+
+def _make_optimizer(problem: Problem, estimator: Any, make: MakeOptimizer | None) -> Optimizer:
+    q = problem.variational
+    own = list(q.parameters.values()) if isinstance(q, OwnParameters) else []
+    learned: dict[int, Tensor] = {id(tensor): tensor for tensor in own}
+    others = list(problem.state().values())
+    if isinstance(estimator, nn.Module):
+        others += estimator.parameters()
+    learned |= {id(t): t for t in others if t.requires_grad}
+    if not learned:
+        raise ValueError(
+            "There is nothing to learn: q has no parameters, or none that require a gradient. Make "
+            "it an nn.Module, or give its tensors as `parameters`."
+        )
+    if make is None:
+        rest = [tensor for tensor in learned.values() if not any(tensor is one for one in own)]
+        groups = [{"params": own, "lr": OWN_STEP}, {"params": rest, "lr": OTHER_STEP}]
+        return torch.optim.Adam([group for group in groups if group["params"]])
+    optimizer = make(list(learned.values())) if callable(make) else None
+    if not isinstance(optimizer, Optimizer):
+        raise ValueError(
+            "optimizer must be a function from parameters to a torch optimiser, such as "
+            f"functools.partial(torch.optim.Adam, lr=0.05); got {checks.shown(make)}. (One that is "
+            "made already doesn't know the copy of q's logits that is learned.)"
+        )
+    return optimizer

@@ -1,4 +1,4 @@
-"""A fit from its file: the law is rebuilt, and what the file can't hold is taken from the caller.
+"""A fit from its file: q is rebuilt, and what the file can't hold is taken from the caller.
 
 Tensors go into the caller's modules once all of them are known to fit, so that a refused file
 leaves them as they were.
@@ -12,14 +12,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from hotgrad.distributions import from_description
 from hotgrad.files import as_path
-from hotgrad.inference.laws_in_words import describe, rebuild
-from hotgrad.inference.model import LogJointFunction
-from hotgrad.inference.problem import Problem, checked_parameters
+from hotgrad.inference.log_joint import Data, LogJointFunction
+from hotgrad.inference.problem import Made, OwnParameters, Problem, checked_parameters
 from hotgrad.inference.result import Fit
-from hotgrad.inference.rows import Data
-from hotgrad.inference.store import NotGiven, Stored, read, reading
-from hotgrad.inference.unknowns import Made, OwnLogits
+from hotgrad.inference.storage import NotGiven, Stored, read, reading
 from hotgrad.ops import checks
 
 
@@ -34,15 +32,15 @@ def load(
 ) -> Fit:
     """A fit that `Fit.save` wrote, on the CPU unless q is given elsewhere.
 
-    The file holds what was learned, not the code: this library's laws are rebuilt from it, all else
-    is given here again and filled with what was learned. Nothing is unpickled.
+    The file holds what was learned, not the code: a distribution is rebuilt from it if its class is
+    known, all else is given here again and filled with what was learned. Nothing is unpickled.
 
     Args:
         path: the file.
         log_joint: as `fit` had it. Without it the fit has its posterior, marginals, samples, trace
             and picture, but no `bound` and no `diagnose`.
-        q: a module or function that makes the law, as `fit` had it, whose tensors are overwritten;
-            or a law of your own.
+        q: a module or function that makes the distribution, as `fit` had it, whose tensors are
+            overwritten; or a distribution whose class the program hasn't imported under its name.
         data: as `fit` had them, with `log_joint` or with a q that is made from them. Such a q may
             be given other rows; the fit's `elbo` stays that of the old ones.
         batch_size: rows that are looked at together.
@@ -79,12 +77,12 @@ def load(
         absent = ("model.",) if given else ("model.", "parameters.")
     aside = {name: t for name, t in stored.state.items() if name.startswith(absent)}
     model = NotGiven(path, aside) if log_joint is None else log_joint
-    problem = Problem(model, _unknowns(path, stored, q), data, batch_size, given)
+    problem = Problem(model, _q(path, stored, q), data, batch_size, given)
     _check_rows(path, stored, problem)
-    if isinstance(problem.unknowns, OwnLogits):
-        _check_law(path, stored, problem.unknowns.posterior)
+    if isinstance(problem.variational, OwnParameters):
+        _check_kind(path, stored, problem.variational.posterior)
     elif data is None and stored.rows is not None:
-        problem.unknowns = _WithoutData(problem.unknowns.posterior)
+        problem.variational = _WithoutData(problem.variational.posterior)
     state = problem.state()
     _check_state(path, {n: t for n, t in stored.state.items() if n not in aside}, state)
     with torch.no_grad():
@@ -93,23 +91,24 @@ def load(
     return Fit(problem, stored.label, stored.trace, stored.ending, stored.elbo)
 
 
-def _unknowns(path: Path, stored: Stored, q: Any) -> Any:
+def _q(path: Path, stored: Stored, q: Any) -> Any:
     if q is not None:
         return q
-    if stored.law is None:
-        raise ValueError(
-            f"{path} has a q that can't be rebuilt from the file, a {stored.maker}. Give it as "
-            "q=..., made as it was for the fit."
-        )
-    logits = {name[2:]: t for name, t in stored.state.items() if name.startswith("q.")}
-    with reading(path):
-        return rebuild(stored.law, logits)
+    cannot, instead = (
+        "has a q that can't be rebuilt",
+        "Give it as q=..., made as it was for the fit",
+    )
+    if stored.distribution is None:
+        raise ValueError(f"{path} {cannot} from the file, a {stored.maker}. {instead}.")
+    params = {name[2:]: t for name, t in stored.state.items() if name.startswith("q.")}
+    with reading(path, cannot, instead):
+        return from_description(stored.distribution, params)
 
 
 def _check_rows(path: Path, stored: Stored, problem: Problem) -> None:
-    """That a law, which is fitted to its data, gets those, and a fit without data none."""
+    """That a q with parameters for each row gets its own rows, and a fit without data none."""
     count = None if problem.rows is None else problem.rows.count
-    of_its_own = isinstance(problem.unknowns, OwnLogits)
+    of_its_own = isinstance(problem.variational, OwnParameters)
     if count is None or count == stored.rows or not (of_its_own or stored.rows is None):
         return
     had = "no data" if stored.rows is None else f"data of {stored.rows:,} rows"
@@ -119,24 +118,28 @@ def _check_rows(path: Path, stored: Stored, problem: Problem) -> None:
     )
 
 
-def _check_law(path: Path, stored: Stored, law: Any) -> None:
-    given = describe(law)
-    # two laws of a user's own both have no description
-    if given != stored.law or (given is None and type(law).__name__ != stored.maker):
-        other = "Leave out q to have it rebuilt, or give" if stored.law else "Give"
+def _check_kind(path: Path, stored: Stored, q: Any) -> None:
+    had: Any = stored.distribution
+    has, other = q.describe(), "Leave out q to have it rebuilt, or give"
+    if had is None:
+        # one that is made, or one of a user's own in the format of before
+        had, has, other = stored.maker, type(q).__name__, "Give"
+    if had != has:
         raise ValueError(
-            f"The fit in {path} has q of the kind {_told(stored.law, stored.maker)}; q is "
-            f"{_told(given, type(law).__name__)}. {other} the same kind."
+            f"The fit in {path} has q of the kind {checks.shown(had)}; q is {checks.shown(has)}. "
+            f"{other} the same."
         )
-
-
-def _told(description: dict[str, Any] | None, maker: str) -> str:
-    return maker if description is None else checks.shown(description)
 
 
 def _check_state(path: Path, expected: dict[str, Tensor], found: dict[str, Tensor]) -> None:
     """That everything that was learned finds its place, and every place is filled."""
-    in_file, here = ({n: _kind(t) for n, t in state.items()} for state in (expected, found))
+    in_file, here = (
+        {
+            name: f"{str(t.dtype).removeprefix('torch.')} of shape {tuple(t.shape)}"
+            for name, t in state.items()
+        }
+        for state in (expected, found)
+    )
     if in_file == here:
         return
     name = min(set(in_file.items()) ^ set(here.items()))[0]
@@ -147,15 +150,11 @@ def _check_state(path: Path, expected: dict[str, Tensor], found: dict[str, Tenso
     )
 
 
-def _kind(tensor: Tensor) -> str:
-    return f"{str(tensor.dtype).removeprefix('torch.')} of shape {tuple(tensor.shape)}"
-
-
 class _WithoutData(Made):
     """A q that is made from data, which weren't given."""
 
-    def law(self, x: Data | None, rows: Tensor | slice | None) -> Any:
+    def at(self, x: Data | None, rows: Tensor | slice | None) -> Any:
         raise ValueError(
-            "This fit's q makes a law from the data, and it was loaded without them. Give them: "
+            "This fit's q is made from the data, and it was loaded without them. Give them: "
             "load(path, q=..., data=...)."
         )

@@ -1,44 +1,102 @@
-"""Marginals of the unknowns: weighted means summed piece by piece, and the one furthest off."""
+"""Marginals of the unknowns: means of q, weighted means, and the one furthest off."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+import itertools
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution
 
-from hotgrad.ops import like_event
+from hotgrad.distributions import DiscreteDistribution, as_distribution
+from hotgrad.distributions.capabilities import HasMean, lacking
+from hotgrad.ops import checks, like_event
 
 Marginals = Tensor | dict[str, Tensor]
 """`(*batch, *event)`; by name for a `Joint`."""
 
+MAX_ELEMENTS = 2**22
+"""The most entries of z that log_joint is asked about at once, unless one sample has more."""
 
-def mean_of(q: Any) -> Tensor:
-    """The mean of a distribution, which is what marginals are, `(*batch, *event)`.
+
+def as_unknowns(q: Any) -> DiscreteDistribution:
+    """The distribution of all unknowns together, in one vector where q is a `Joint`.
+
+    Raises:
+        ValueError: q isn't a distribution of discrete unknowns alone.
+    """
+    accepted = as_distribution(q)
+    if accepted.continuous:
+        raise ValueError(
+            f"q has continuous unknowns, {checks.listed(map(repr, accepted.continuous))}, where "
+            "only discrete ones are taken. Maximise importance_bound, which takes both, or learn "
+            "the continuous ones as `parameters`."
+        )
+    return accepted
+
+
+def by_name(z: Any) -> dict[str, Tensor]:
+    """Tensors by name; a single one has the empty name."""
+    return dict(z) if isinstance(z, Mapping) else {"": z}
+
+
+def mean_of(q: DiscreteDistribution) -> Tensor:
+    """The mean, which is what marginals are, `(*batch, *event)`.
 
     Raises:
         ValueError: it has none, or one of another shape.
     """
+    for base in q.bases:
+        if lacking(base, HasMean):
+            raise ValueError(
+                f"q has no marginals, which are means: {q.naming(base)} has no `mean`. Give its "
+                "class a property `mean` of shape (*batch, *event)."
+            )
+    mean: Tensor = q.mean
     expected = q.batch_shape + q.event_shape
-    try:
-        mean: Tensor = q.mean
-    except NotImplementedError as error:
-        parts = getattr(q, "laws", {"": q}).items()
-        kinds = {name: type(getattr(part, "law", part)) for name, part in parts}
-        lacking = next((n for n, kind in kinds.items() if kind.mean is Distribution.mean), "")
-        kind = kinds.get(lacking, type(q)).__name__
-        raise ValueError(
-            f"{f'The distribution of {lacking!r}' if lacking else 'q'} is a {kind}, which has no "
-            "`mean`, from which the marginals come. Give its class a property `mean` of shape "
-            "(*batch, *event)."
-        ) from error
     if mean.shape != expected:
         raise ValueError(
             f"The `mean` of q has shape {tuple(mean.shape)}; expected its batch and event, "
             f"{tuple(expected)}."
         )
     return mean
+
+
+def rows_at_once(q: DiscreteDistribution) -> int:
+    """How many samples or states of q, for its whole batch, are held at one time."""
+    entries = q.batch_shape.numel() * q.event_shape.numel()
+    return max(MAX_ELEMENTS // max(entries, 1), 1)
+
+
+def fixed_generator(q: DiscreteDistribution) -> torch.Generator:
+    """The same random numbers every time, where q is."""
+    return torch.Generator(mean_of(q).device).manual_seed(0)
+
+
+@dataclass(frozen=True, eq=False)
+class Unknown:
+    """One unknown's marginals, for pictures and tables.
+
+    Args:
+        name: `z` where it has none.
+        values: `(*batch, *event)`, in float64 on the CPU.
+        is_choice: whether the last dimension counts the categories of one choice; else each value
+            is the probability of 1.
+    """
+
+    name: str
+    values: Tensor
+    is_choice: bool
+
+
+def unknowns_of(q: Any, marginals: Marginals) -> list[Unknown]:
+    """The unknowns of a distribution, with its own marginals, or those of more rows like it."""
+    return [
+        Unknown(name or "z", values.detach().to("cpu", torch.float64), base.is_choice)
+        for (name, values), base in zip(
+            by_name(marginals).items(), as_unknowns(q).bases, strict=True
+        )
+    ]
 
 
 class WeightedMean:
@@ -103,6 +161,10 @@ class Worst:
         """How far off, without the sign."""
         return abs(self.fitted - self.reference)
 
+    def moved(self, rows: int) -> "Worst":
+        """The same one, where so many rows come before."""
+        return replace(self, index=(self.index[0] + rows, *self.index[1:]))
+
     @property
     def place(self) -> str:
         """For example `kept[3]`."""
@@ -120,47 +182,43 @@ def furthest(
         error: of the reference.
         named: takes them apart by name, or leaves them as they are.
     """
-    parts = [named(of) for of in (fitted, reference, error)]
-    by_name = [{"z": part} if isinstance(part, Tensor) else part for part in parts]
     found = []
-    for name, own in by_name[0].items():
-        if not own.numel():
-            continue
-        other, spread = by_name[1][name], by_name[2][name]
-        number = (own - other).abs().nan_to_num(-1.0).argmax().cpu()
-        where = tuple(int(i) for i in torch.unravel_index(number, own.shape))
-        found.append(
-            Worst(name, where, float(own[where]), float(other[where]), float(spread[where]))
-        )
-    return worst_of(found)
+    columns = [by_name(named(of)) for of in (fitted, reference, error)]
+    for name, *parts in zip(columns[0], *(column.values() for column in columns), strict=True):
+        if parts[0].numel():
+            number = (parts[0] - parts[1]).abs().nan_to_num(-1.0).argmax().cpu()
+            where = tuple(int(i) for i in torch.unravel_index(number, parts[0].shape))
+            found.append(Worst(name or "z", where, *(float(part[where]) for part in parts)))
+    return _worst_of(found)
 
 
-def worst_of(found: Sequence[Worst]) -> Worst:
+def _worst_of(found: Iterable[Worst]) -> Worst:
     """The one that is furthest off; those that aren't known come last."""
     return max(found, key=lambda one: one.difference if one.difference >= 0 else -1.0)
 
 
-def joined_worst(found: Sequence[Worst], lengths: Sequence[int]) -> Worst:
-    """The furthest one of pieces of a batch, counted along its first dimension."""
-    if len(found) == 1:
-        return found[0]
-    moved, start = [], 0
-    for one, length in zip(found, lengths, strict=True):
-        moved.append(replace(one, index=(one.index[0] + start, *one.index[1:])))
-        start += length
-    return worst_of(moved)
-
-
-def joined_rows(pieces: Sequence[Any], dim: int = 0) -> Any:
-    """Tensors of pieces of a batch, or dicts of such, as one.
+def joined(pieces: Sequence[Any], dim: int = 0) -> Any:
+    """Pieces of a batch as one: tensors, dicts of such, or records of both.
 
     Args:
-        pieces: marginals, or samples.
+        pieces: all of one kind; None if any of them is None.
         dim: the first of the batch.
     """
     first = pieces[0]
     if len(pieces) == 1:
         return first
+    if any(piece is None for piece in pieces):
+        return None
     if isinstance(first, Tensor):
         return torch.cat(list(pieces), dim)
-    return {name: torch.cat([piece[name] for piece in pieces], dim) for name in first}
+    if isinstance(first, dict):
+        return {name: joined([piece[name] for piece in pieces], dim) for name in first}
+    if not is_dataclass(first) or isinstance(first, type):
+        # as many states, or samples, as any piece has; what one of them says
+        return max(pieces)
+    columns = {field.name: [getattr(p, field.name) for p in pieces] for field in fields(first)}
+    if "worst" in columns:
+        lengths = next(map(len, c) for c in columns.values() if isinstance(c[0], Tensor))
+        starts = itertools.accumulate(lengths, initial=0)
+        columns["worst"] = [_worst_of(map(Worst.moved, columns["worst"], starts))]
+    return replace(first, **{name: joined(column) for name, column in columns.items()})

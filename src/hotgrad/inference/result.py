@@ -10,27 +10,28 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hotgrad.distributions import as_law
 from hotgrad.estimators.vimco import log_mean
 from hotgrad.extras import needing
-from hotgrad.files import file_to_write
-from hotgrad.inference.diagnosis import Diagnosis, diagnose_blocks
-from hotgrad.inference.exact import exact_posterior
-from hotgrad.inference.marginals import joined_rows
-from hotgrad.inference.parts import Unknown, unknowns_of
-from hotgrad.inference.problem import Block, Problem, device_of
-from hotgrad.inference.states import TooManyStatesError
-from hotgrad.inference.store import save
-from hotgrad.inference.watch import CONVERGED, Ending, Trace
-from hotgrad.inference.weights import drawn
+from hotgrad.inference.diagnosing import diagnose_blocks, log_weights_of
+from hotgrad.inference.diagnosis import Diagnosis
+from hotgrad.inference.exact import TooManyStatesError, exact_posterior
+from hotgrad.inference.log_joint import Piece
+from hotgrad.inference.marginals import (
+    Marginals,
+    Unknown,
+    as_unknowns,
+    fixed_generator,
+    joined,
+    rows_at_once,
+    unknowns_of,
+)
+from hotgrad.inference.problem import Problem
+from hotgrad.inference.storage import save
+from hotgrad.inference.training import CONVERGED, Ending, Trace
 from hotgrad.ops import checks
-
-Samples = Tensor | dict[str, Tensor]
 
 ELBO_STATES, ELBO_SAMPLES = 2**12, 2**10
 """The most states of a row that the ELBO sums over; and samples where there are more."""
-ELBO_ENTRIES = 2**22
-"""The most entries of all samples together, unless one has more."""
 
 
 class Fit:
@@ -64,13 +65,13 @@ class Fit:
 
     @property
     def posterior(self) -> Any:
-        """The fitted law; of an amortised q the module that makes it."""
-        return self._problem.unknowns.posterior
+        """The fitted distribution; of an amortised q the module that makes it."""
+        return self._problem.variational.posterior
 
     @property
-    def marginals(self) -> Samples:
+    def marginals(self) -> Marginals:
         """The means of all unknowns `(*batch, *event)`, by name for a `Joint`."""
-        return self._gathered(lambda law: law.mean, 0)
+        return self._gathered(lambda q: q.mean, 0)
 
     @property
     def elbo(self) -> float:
@@ -88,13 +89,15 @@ class Fit:
     def unknowns(self) -> list[Unknown]:
         """The marginals once more, unknown by unknown, with what they are of."""
         with self._problem.looking_back():
-            return unknowns_of(next(self._problem.laws()), self.marginals)
+            return unknowns_of(next(self._problem.blocks()).q, self.marginals)
 
-    def sample(self, num_samples: int = 1, *, generator: torch.Generator | None = None) -> Samples:
+    def sample(
+        self, num_samples: int = 1, *, generator: torch.Generator | None = None
+    ) -> Tensor | dict[str, Tensor]:
         """Samples of the posterior `(num_samples, *batch, *event)`, by name for a `Joint`."""
         num_samples = checks.check_count(num_samples, "num_samples")
         checks.check_generator(generator)
-        return self._gathered(lambda law: law.sample((num_samples,), generator=generator), 1)
+        return self._gathered(lambda q: q.sample((num_samples,), generator=generator), 1)
 
     def bound(self, num_samples: int = 1000, *, generator: torch.Generator | None = None) -> float:
         r"""The importance-weighted bound of all the data, one estimate of it.
@@ -118,7 +121,8 @@ class Fit:
         total = 0.0
         with self._problem.looking_back():
             for block in self._problem.blocks():
-                total += float(log_mean(_log_weights(block, num_samples, generator)).sum())
+                log_weights = log_weights_of(block.q, block.log_joint, num_samples, generator)
+                total += float(log_mean(log_weights).sum())
         return total
 
     def diagnose(
@@ -143,8 +147,9 @@ class Fit:
             ModuleNotFoundError: ArviZ isn't installed.
         """
         with self._problem.looking_back():
+            blocks = ((block.q, block.log_joint) for block in self._problem.blocks())
             return diagnose_blocks(
-                self._problem.blocks(), num_samples=num_samples, budget=budget, generator=generator
+                blocks, num_samples=num_samples, budget=budget, generator=generator
             )
 
     def plot(self, path: str | os.PathLike[str], *, title: str = "Fit to the posterior") -> None:
@@ -159,9 +164,10 @@ class Fit:
             ModuleNotFoundError: matplotlib isn't installed.
         """
         with needing("infer", "plot"):
-            from hotgrad.inference.picture import draw
+            from hotgrad import canvas
+            from hotgrad.inference.plot import picture_of
         checks.check_text(title, "title")
-        draw(self, file_to_write(path, ".png"), title=title)
+        canvas.save(picture_of(self, title), path)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes what was learned and how it came about, for `load`; as a safetensors file.
@@ -173,14 +179,8 @@ class Fit:
             ValueError: the folder doesn't exist.
             ModuleNotFoundError: safetensors isn't installed.
         """
-        save(
-            path,
-            self._problem,
-            self.trace,
-            self.elbo,
-            self.label,
-            Ending(self.outcome, self.reason),
-        )
+        ending = Ending(self.outcome, self.reason)
+        save(path, self._problem, self.trace, self.elbo, self.label, ending)
 
     def _estimate_elbo(self) -> float:
         total = 0.0
@@ -196,8 +196,8 @@ class Fit:
 
     def _gathered(self, of: Callable[[Any], Any], dim: int) -> Any:
         with self._problem.looking_back():
-            found = [of(law) for law in self._problem.laws()]
-        return joined_rows(found, dim)
+            found = [of(block.q) for block in self._problem.blocks()]
+        return joined(found, dim)
 
     def __repr__(self) -> str:
         # only what is known already: to work the ELBO out would run the user's model
@@ -208,25 +208,12 @@ class Fit:
         return f"Fit({self.posterior!r}, {what} at the end {self.trace.latest:.6g}, {steps})"
 
 
-def _elbo_of(block: Block) -> Tensor:
+def _elbo_of(block: Piece) -> Tensor:
     """Of each row `(*batch,)`: exactly where the states are few, otherwise from samples."""
     with contextlib.suppress(TooManyStatesError, NotImplementedError):
-        return exact_posterior(block.law, block.log_joint, budget=ELBO_STATES).elbo
-    law = as_law(block.law)
-    entries = law.batch_shape.numel() * law.event_shape.numel()
+        return exact_posterior(block.q, block.log_joint, budget=ELBO_STATES).elbo
+    vector = as_unknowns(block.q)
     # many unknowns take long, and average out each other's noise
-    samples = min(max(1, ELBO_ENTRIES // max(1, entries)), ELBO_SAMPLES)
-    generator = torch.Generator(device_of(law)).manual_seed(0)
+    samples = min(rows_at_once(vector), ELBO_SAMPLES)
     # nearly alike where q is near the posterior, as log p alone isn't
-    return _log_weights(block, samples, generator).mean(0)
-
-
-def _log_weights(block: Block, num_samples: int, generator: torch.Generator | None) -> Tensor:
-    """log p(x, z) - log q(z) of samples, `(S, *batch)` in float64."""
-    law, log_joint = block
-    return torch.cat(
-        [
-            log_joint(z).double() - law.log_prob(z).double()
-            for _, z in drawn(law, num_samples, generator)
-        ]
-    )
+    return log_weights_of(vector, block.log_joint, samples, fixed_generator(vector)).mean(0)

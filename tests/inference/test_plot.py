@@ -11,18 +11,17 @@ from typing import Any
 import pytest
 import torch
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from PIL import Image
 from torch import Tensor
 
 import hotgrad as hg
+from hotgrad.canvas import save
 from hotgrad.inference import fit
-from hotgrad.inference.parts import Unknown, unknowns_of
-from hotgrad.inference.picture import draw
-from hotgrad.inference.picture.page import picture_of
-from hotgrad.inference.watch import Trace
+from hotgrad.inference.marginals import Unknown, unknowns_of
+from hotgrad.inference.plot import picture_of
+from hotgrad.inference.training import Trace
 
 
 def uniform(*shape: int) -> Tensor:
@@ -92,7 +91,7 @@ CASES: dict[str, Any] = {
 def drawn(case: str) -> tuple[Figure, list[Text]]:
     """The picture of a case and its texts, for the tests that only look."""
     figure = picture_of(CASES[case], "A title")
-    FigureCanvasAgg(figure).draw()
+    figure.draw_without_rendering()
     found = [text for text in figure.findobj(Text) if isinstance(text, Text)]
     # ticks that nobody sees have labels, too
     hidden = [
@@ -287,7 +286,7 @@ def test_a_fit_draws_itself(tmp_path: Path) -> None:
 
 
 def test_a_title_and_names_are_never_mathematics(tmp_path: Path) -> None:
-    draw(CASES["several"], tmp_path / "fit.png", title="cost in $ and more $")
+    save(picture_of(CASES["several"], "cost in $ and more $"), tmp_path / "fit.png")
     assert (tmp_path / "fit.png").is_file()
     assert "$unknown_0$" in said("several")
 
@@ -296,7 +295,7 @@ def test_without_matplotlib_it_says_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     result = fit(lambda z: z[..., 0], hg.KSubset(torch.zeros(3), 1), steps=1)
-    for name in [name for name in sys.modules if name.startswith("hotgrad.inference.picture")]:
+    for name in [name for name in sys.modules if name.startswith("hotgrad.inference.plot")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "matplotlib.axes", None)
     with pytest.raises(ModuleNotFoundError, match=r'plot needs .*pip install "hotgrad\[infer\]"'):

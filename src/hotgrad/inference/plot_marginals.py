@@ -22,7 +22,7 @@ from hotgrad.canvas import (
     quieten,
     write,
 )
-from hotgrad.inference.parts import Unknown
+from hotgrad.inference.marginals import Unknown
 
 Area = tuple[float, float, float, float]
 """Left, top, width and height, in pixels from the top left."""

@@ -69,7 +69,7 @@ def test_an_ignored_unknown_is_warned_of(estimator: hg.Estimator | None) -> None
     ],
     ids=["bits", "categories", "joint"],
 )
-def test_some_of_a_laws_unknowns_that_are_ignored_are_warned_of(
+def test_some_unknowns_of_one_name_that_are_ignored_are_warned_of(
     q: Any, log_joint: Any, message: str, estimator: hg.Estimator | None
 ) -> None:
     with pytest.warns(UserWarning, match=message):

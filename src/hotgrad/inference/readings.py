@@ -1,14 +1,19 @@
 """The figures of a diagnosis, and what the importance weights among them mean."""
 
+import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from hotgrad.inference.exact import ExactPosterior
 from hotgrad.inference.marginals import Marginals, Worst
-from hotgrad.inference.weights import GOOD, NO_MEAN, largest_reliable_k, tail_length
 
+FEWEST = 25
+"""Samples whose largest fifth is just enough for a Pareto fit."""
+GOOD, RELIABLE, NO_MEAN = 0.5, 0.7, 1.0
+"""Thresholds of the tail's shape k, from the reference of `pareto_k`."""
 READINGS = ("good", "usable", "unreliable", "hopeless")
 """What the importance weights of a row say, the best first."""
 NEAR = 0.05
@@ -17,8 +22,8 @@ NEAR = 0.05
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Findings:
-    """What was found out about a fit; `Diagnosis` says what each figure is."""
+class Readings:
+    """The figures of a diagnosis; `Diagnosis` says what each is."""
 
     num_samples: int
     elbos: Tensor
@@ -44,8 +49,13 @@ class Findings:
 
     @property
     def reliable_k(self) -> float:
-        """The largest k-hat with which so many samples are enough."""
-        return largest_reliable_k(self.num_samples)
+        """min(1 - 1 / log10 S, 0.7): above it S samples are too few for what they estimate."""
+        return min(1 - 1 / math.log10(self.num_samples), RELIABLE)
+
+    @property
+    def tail_length(self) -> int:
+        """How many of the largest weights the Pareto fit looks at."""
+        return math.ceil(min(self.num_samples / 5, 3 * math.sqrt(self.num_samples)))
 
     @property
     def good_k(self) -> float:
@@ -64,7 +74,7 @@ class Findings:
     @property
     def few(self) -> Tensor:
         """Where few samples carry the weight, `(*batch,)`: fewer than the tail k-hat comes from."""
-        return self.effective_samples < tail_length(self.num_samples)
+        return self.effective_samples < self.tail_length
 
     @property
     def close(self) -> Tensor:
@@ -91,3 +101,33 @@ class Findings:
         reading = torch.where(good, 0, 1)
         reading = torch.where((k >= self.reliable_k) & ~self.close | self.few, 2, reading)
         return torch.where((k > NO_MEAN) & ~self.close, 3, reading)
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """A plain dict for each row of the batch, None for what isn't finite."""
+        columns: dict[str, Tensor] = {
+            "elbo": self.elbos,
+            "bound": self.bounds,
+            "pareto_k": self.pareto_k,
+            "effective_samples": self.effective_samples,
+            "impossible": self.impossible,
+        }
+        if self.exact is not None:
+            columns["log_evidence"] = self.exact.log_evidence
+            columns["kl"] = self.exact.kl
+            columns["posterior_entropy"] = self.exact.entropy
+        places = torch.ones_like(self.elbos).nonzero().tolist()
+        readings = self.readings.flatten().tolist()
+        rows = [
+            {"row": place, "reading": READINGS[reading]}
+            for place, reading in zip(places, readings, strict=True)
+        ]
+        for name, column in columns.items():
+            for row, value in zip(rows, column.flatten().tolist(), strict=True):
+                row[name] = finite_or_none(value)
+        return rows
+
+
+def finite_or_none(value: float) -> float | None:
+    """As JSON holds a number."""
+    return value if math.isfinite(value) else None

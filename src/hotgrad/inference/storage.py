@@ -1,4 +1,4 @@
-"""A fit as one safetensors file: what was learned, how it came about, and q's kind in words.
+"""A fit as one safetensors file: what was learned, how it came about, and a description of q.
 
 Nothing in it is run when it is read. What it doesn't hold is code and data: the model, and a q that
 is a module.
@@ -18,14 +18,12 @@ from torch import Tensor
 from hotgrad import __version__
 from hotgrad.extras import needing
 from hotgrad.files import file_to_write
-from hotgrad.inference.laws_in_words import checked_kind, describe
-from hotgrad.inference.problem import Problem
-from hotgrad.inference.unknowns import OwnLogits
-from hotgrad.inference.watch import OUTCOMES, Ending, Trace
+from hotgrad.inference.problem import OwnParameters, Problem
+from hotgrad.inference.training import OUTCOMES, Ending, Trace
 from hotgrad.ops import checks
 
-FORMAT = 2
-"""Of the file; a file of a greater number is of a later library."""
+FORMAT, OLDEST = 3, 2
+"""Of the file: what is written, and the oldest that is read."""
 LONGEST = 200
 """Letters of what is told about a damaged file, which may say anything."""
 BOUNDS, STEP_SIZES, ELBO = "trace.bounds", "trace.step_sizes", "elbo"
@@ -41,7 +39,7 @@ class Stored:
         elbo: at the end.
         label: objective, estimator and samples.
         ending: how it ended.
-        law: q's kind, as `describe` says it; None of a q that can't be rebuilt.
+        distribution: q's description, by `describe`; None of a q that can't be rebuilt.
         maker: the kind of q in such a case.
         rows: how many the data had; None without data.
     """
@@ -51,7 +49,7 @@ class Stored:
     elbo: float
     label: str
     ending: Ending
-    law: dict[str, Any] | None
+    distribution: dict[str, Any] | None
     maker: str
     rows: int | None
 
@@ -92,15 +90,16 @@ def save(
     with needing("infer", "saving and loading a fit"):
         from hotgrad.tensor_files import write_tensors
     path = file_to_write(path, ".safetensors")
-    model, unknowns, rows = problem.model.function, problem.unknowns, problem.rows
+    model, variational, rows = problem.model, problem.variational, problem.rows
+    q = variational.posterior
     described = {
         "format": FORMAT,
         "library": __version__,
         "label": label,
         **ending._asdict(),
         "relaxed": trace.relaxed,
-        "law": describe(unknowns.posterior) if isinstance(unknowns, OwnLogits) else None,
-        "maker": type(unknowns.posterior).__name__,
+        "distribution": q.describe() if isinstance(variational, OwnParameters) else None,
+        "maker": type(q).__name__,
         "rows": None if rows is None else rows.count,
     }
     tensors = {
@@ -130,30 +129,63 @@ def read(path: Path) -> Stored:
         described = None
     if not isinstance(described, dict) or not isinstance(described.get("format"), int):
         raise ValueError(f"{path} holds tensors, but no fit. Expected a file that Fit.save wrote.")
-    if described["format"] > FORMAT:
+    if not OLDEST <= described["format"] <= FORMAT:
+        age = "a later" if described["format"] > FORMAT else "an earlier"
+        what_to_do = "Update hotgrad" if age == "a later" else "Fit again"
         raise ValueError(
-            f"{path} is of a later format, by hotgrad {checks.shown(described.get('library'))}; "
-            f"this is hotgrad {__version__}, which reads formats up to {FORMAT}. Update hotgrad."
+            f"{path} is of {age} format, by hotgrad {checks.shown(described.get('library'))}; this "
+            f"is hotgrad {__version__}, which reads formats {OLDEST} to {FORMAT}. {what_to_do}."
         )
     with reading(path):
+        if described["format"] == 2:
+            described, tensors = _of_format_2(described, tensors)
         return _stored(described, tensors)
 
 
+def _of_format_2(
+    described: dict[str, Any], tensors: dict[str, Tensor]
+) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """As format 3, in which every parameter has a name, and other words describe q."""
+    q = described["law"]
+    # the logits of a Joint had the unknowns' names, a module's tensors have its own
+    by_unknown = q is not None or described["maker"] == "Joint"
+    renamed = {n: f"{n}.logits" for n in tensors if by_unknown and n.startswith("q.")}
+    renamed["q."] = "q.logits"
+    newer = {name: value for name, value in described.items() if name != "law"}
+    return newer | {"distribution": _described_anew(q)}, {
+        renamed.get(name, name): tensor for name, tensor in tensors.items()
+    }
+
+
+_NEW_WORDS = {"law": "kind", "checked": "validate_args", "dims": "ndims", "parts": "factors"}
+
+
+def _described_anew(q: Any) -> Any:
+    if not isinstance(q, dict):
+        return q
+    anew = {_NEW_WORDS.get(word, word): value for word, value in q.items()}
+    if "inside" in anew:
+        anew["inside"] = _described_anew(anew["inside"])
+    if isinstance(anew.get("factors"), dict):
+        anew["factors"] = {name: _described_anew(own) for name, own in anew["factors"].items()}
+    return anew
+
+
 @contextmanager
-def reading(path: Path) -> Iterator[None]:
+def reading(
+    path: Path, said: str = "is damaged, it makes no sense", what_to_do: str = "Save the fit again"
+) -> Iterator[None]:
     """Around the use of what a file says: it may say anything, and any part may fail on it."""
     try:
         yield
     except Exception as error:
         why = " ".join(f"{type(error).__name__}: {error}".split())
-        raise ValueError(
-            f"{path} is damaged, it makes no sense ({why[:LONGEST]}). Save the fit again."
-        ) from error
+        raise ValueError(f"{path} {said} ({why[:LONGEST]}). {what_to_do}.") from error
 
 
 def _stored(described: dict[str, Any], tensors: dict[str, Tensor]) -> Stored:
     for name, kinds in _KINDS.items():
-        checked_kind(described[name], name, *kinds)
+        _check_kind(described[name], name, *kinds)
     checks.check_choice("outcome", described["outcome"], OUTCOMES)
     bounds, step_sizes, elbo = (tensors.pop(name) for name in (BOUNDS, STEP_SIZES, ELBO))
     if bounds.ndim != 1 or bounds.shape != step_sizes.shape or elbo.ndim:
@@ -166,7 +198,7 @@ def _stored(described: dict[str, Any], tensors: dict[str, Tensor]) -> Stored:
         trace=Trace(bounds.tolist(), step_sizes.tolist(), described["relaxed"]),
         elbo=elbo.item(),
         ending=Ending(described["outcome"], described["reason"]),
-        **{name: described[name] for name in ("label", "law", "maker", "rows")},
+        **{name: described[name] for name in ("label", "distribution", "maker", "rows")},
     )
 
 
@@ -175,7 +207,14 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "outcome": (str,),
     "reason": (str,),
     "relaxed": (bool,),
-    "law": (dict, type(None)),
+    "distribution": (dict, type(None)),
     "maker": (str,),
     "rows": (int, type(None)),
 }
+
+
+def _check_kind(value: Any, name: str, *kinds: type) -> None:
+    """True and False are no numbers."""
+    if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+        expected = " or ".join(kind.__name__ for kind in kinds)
+        raise ValueError(f"{name} is {checks.shown(value)}, no {expected}")

@@ -5,6 +5,7 @@ import json
 import math
 import os
 import random
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 import hotgrad as hg
 from hotgrad import inference
 from hotgrad.inference import Fit, fit, load
-from hotgrad.inference.watch import Ending
+from hotgrad.inference.training import Ending
 from hotgrad.tensor_files import read_tensors, write_tensors
 
 ROWS = 6
@@ -26,7 +27,7 @@ def logits(*shape: int) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(3))
 
 
-LAWS: dict[str, Any] = {
+CASES: dict[str, Any] = {
     "a bit": hg.Bernoulli(logits=logits()),
     "bits": hg.Bernoulli(logits=logits(2, 3)).to_event(1),
     "in float64": hg.Bernoulli(logits=logits(3).double()).to_event(1),
@@ -46,23 +47,29 @@ LAWS: dict[str, Any] = {
 }
 
 
-def summed(law: Any) -> Any:
-    """A log joint in the law's shape, in which no two unknowns are alike."""
+def summed(q: Any) -> Any:
+    """A log joint in the shape of q, in which no two unknowns are alike."""
 
     def log_joint(z: Any) -> Tensor:
         total = torch.zeros(())
         for part in z.values() if isinstance(z, dict) else [z]:
             weights = torch.linspace(-1, 1.3, part[0].numel(), dtype=part.dtype)
-            terms = (part * weights.view(part.shape[1:])).reshape(len(part), *law.batch_shape, -1)
+            terms = (part * weights.view(part.shape[1:])).reshape(len(part), *q.batch_shape, -1)
             total = total + terms.sum(-1)
         return total
 
     return log_joint
 
 
-def fitted(law: Any, steps: int = 3) -> Fit:
+def fitted(q: Any, steps: int = 3) -> Fit:
     generator = torch.Generator().manual_seed(0)
-    return fit(summed(law), law, steps=steps, num_samples=2, generator=generator)
+    return fit(summed(q), q, steps=steps, num_samples=2, generator=generator)
+
+
+@cache
+def fitted_case(name: str) -> Fit:
+    """For the tests that only save it."""
+    return fitted(CASES[name])
 
 
 def same(one: Any, other: Any) -> bool:
@@ -77,7 +84,7 @@ def drawn(result: Fit) -> Any:
 
 
 class Maker(nn.Module):
-    """A law made from the data; its weights are learned."""
+    """A distribution made from the data; its weights are learned."""
 
     def __init__(self, width: int = 2) -> None:
         super().__init__()
@@ -105,6 +112,7 @@ class Likelihood(nn.Module):
 DATA = logits(ROWS, 2)
 
 
+@cache
 def amortised() -> Fit:
     generator = torch.Generator().manual_seed(0)
     return fit(Likelihood(), Maker(), data=DATA, steps=3, generator=generator)
@@ -118,12 +126,11 @@ def mixture(mean: nn.Parameter) -> Any:
 # What comes back.
 
 
-@pytest.mark.parametrize("name", LAWS)
-def test_a_law_comes_back_bit_for_bit(name: str, tmp_path: Path) -> None:
-    law = LAWS[name]
-    before = fitted(law)
+@pytest.mark.parametrize("name", CASES)
+def test_a_distribution_comes_back_bit_for_bit(name: str, tmp_path: Path) -> None:
+    q, before = CASES[name], fitted_case(name)
     before.save(tmp_path / "fit.safetensors")
-    after = load(tmp_path / "fit.safetensors", log_joint=summed(law))
+    after = load(tmp_path / "fit.safetensors", log_joint=summed(q))
     assert repr(after.posterior) == repr(before.posterior)
     assert same(after.posterior.logits, before.posterior.logits)
     assert same(after.marginals, before.marginals)
@@ -136,16 +143,16 @@ def test_a_law_comes_back_bit_for_bit(name: str, tmp_path: Path) -> None:
     assert after.bound(10, generator=seeded[0]) == before.bound(10, generator=seeded[1])
 
 
-@pytest.mark.parametrize("name", LAWS)
+@pytest.mark.parametrize("name", CASES)
 def test_a_file_saved_again_is_the_same(name: str, tmp_path: Path) -> None:
-    fitted(LAWS[name]).save(tmp_path / "one")
+    fitted_case(name).save(tmp_path / "one")
     load(tmp_path / "one").save(tmp_path / "two")
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
 
 
 @pytest.mark.parametrize("elbo", [-math.inf, math.nan])
 def test_an_elbo_that_is_not_finite(elbo: float, tmp_path: Path) -> None:
-    before = fitted(LAWS["bits"])
+    before = fitted_case("bits")
     result = Fit(before._problem, "label", before.trace, Ending("diverged", "why"), elbo)
     result.save(tmp_path / "fit")
     assert str(load(tmp_path / "fit").elbo) == str(elbo)
@@ -192,7 +199,7 @@ def test_parameters_are_filled(tmp_path: Path) -> None:
 
 
 def test_without_its_log_joint_a_fit_only_looks(tmp_path: Path) -> None:
-    before = fitted(LAWS["a joint"])
+    before = fitted_case("a joint")
     before.save(tmp_path / "fit")
     after = load(tmp_path / "fit")
     assert same(after.marginals, before.marginals)
@@ -227,6 +234,69 @@ def test_rows_of_their_own_need_no_data_to_look(tmp_path: Path) -> None:
     assert same(load(tmp_path / "fit").marginals, before.marginals)
 
 
+# Files of before.
+
+
+def in_format_2(file: Path) -> None:
+    """The same fit as the format of before held it: other words, and parameters without names."""
+    tensors, text = read_tensors(file)
+
+    before = {"kind": "law", "validate_args": "checked", "ndims": "dims", "factors": "parts"}
+
+    def of_before(q: Any) -> Any:
+        if not isinstance(q, dict):
+            return q
+        inside = {"inside": of_before(q["inside"])} if "inside" in q else {}
+        if "factors" in q:
+            inside["factors"] = {name: of_before(own) for name, own in q["factors"].items()}
+        return {before.get(word, word): value for word, value in (q | inside).items()}
+
+    described = json.loads(text)
+    described |= {"format": 2, "law": of_before(described.pop("distribution"))}
+    if described["maker"] != "Maker":
+        names = {n: n.removesuffix("logits").removesuffix(".") for n in tensors if n[:2] == "q."}
+        names["q.logits"] = "q."
+        tensors = {names.get(name, name): tensor for name, tensor in tensors.items()}
+    write_tensors(file, tensors, json.dumps(described))
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        *(lambda name=name: fitted_case(name) for name in ("a grid of categories", "a joint")),
+        lambda: fitted(
+            hg.Joint(law=CASES["bits"], inside=CASES["unchecked"].expand((2, 3)).to_event(1))
+        ),
+        lambda: fitted(Mine(logits=logits(2))),
+        lambda: fitted(hg.Joint(mine=Mine(logits=logits(2)), kind=hg.Bernoulli(logits=logits(2)))),
+        amortised,
+    ],
+    ids=["one", "a joint", "names like words of the format", "mine", "mine among others", "module"],
+)
+def test_files_of_the_format_before_are_read(result: Any, tmp_path: Path) -> None:
+    before = result()
+    before.save(tmp_path / "fit")
+    in_format_2(tmp_path / "fit")
+    assert '"law"' in read_tensors(tmp_path / "fit")[1]
+    given: dict[str, Any] = {}
+    if result is amortised:
+        given = {"q": Maker(), "log_joint": Likelihood(), "data": DATA}
+    elif "Mine" in repr(before.posterior):
+        given = {"q": before.posterior}
+    after = load(tmp_path / "fit", **given)
+    assert same(after.marginals, before.marginals)
+    assert after.trace == before.trace
+
+
+def test_files_of_older_formats_are_refused(tmp_path: Path) -> None:
+    fitted_case("bits").save(tmp_path / "fit")
+    rewritten(tmp_path / "fit", format=1, library="0.1")
+    with pytest.raises(
+        ValueError, match=r"earlier format, by hotgrad '0.1'; .* reads formats 2 to 3"
+    ):
+        load(tmp_path / "fit")
+
+
 # What doesn't fit.
 
 
@@ -243,7 +313,7 @@ def of_rows(tmp_path: Path) -> Path:
         ({}, "can't be rebuilt from the file, a Maker. Give it as q="),
         ({"q": Maker(3)}, r"q doesn't fit .*q\.layer\.(bias|weight) is float32 of shape \(2,"),
         ({"q": Maker().double()}, "float64"),
-        ({"q": LAWS["bits"]}, r"kind Maker; q is .*'Independent'.*\. Give the same kind"),
+        ({"q": CASES["bits"]}, r"kind 'Maker'; q is 'Independent'\. Give the same"),
         ({"q": Maker(), "log_joint": Likelihood()}, "had data of 6 rows, which log_joint"),
         (
             {"q": Maker(), "log_joint": lambda z, x: z.sum(-1), "data": DATA},
@@ -254,7 +324,15 @@ def of_rows(tmp_path: Path) -> Path:
             r"parameters doesn't fit .*parameters.0 is not there in the file",
         ),
     ],
-    ids=["no q", "another width", "another dtype", "a law", "no data", "no module", "parameters"],
+    ids=[
+        "no q",
+        "another width",
+        "another dtype",
+        "a distribution",
+        "no data",
+        "no module",
+        "parameters",
+    ],
 )
 def test_what_does_not_fit_is_refused(given: dict[str, Any], message: str, of_rows: Path) -> None:
     with pytest.raises(ValueError, match=message):
@@ -269,7 +347,7 @@ def test_a_refused_file_leaves_modules_as_they_were(of_rows: Path) -> None:
     assert torch.equal(q.layer.weight, before)
 
 
-def test_a_law_of_another_kind_or_other_rows_is_refused(tmp_path: Path) -> None:
+def test_a_distribution_of_another_kind_or_other_rows_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "fit"
     fitted(hg.KSubset(logits(4), 2)).save(file)
     with pytest.raises(ValueError, match=r"'k': 2.*'k': 1"):
@@ -284,23 +362,21 @@ def test_a_law_of_another_kind_or_other_rows_is_refused(tmp_path: Path) -> None:
 
 
 class Mine(hg.Bernoulli):
-    """A law of a user's own, which the file can't describe."""
-
-    def with_logits(self, logits: Tensor) -> Any:
-        return type(self)(logits=logits)
+    """A distribution of a user's own."""
 
 
 class Yours(Mine):
     """Another one."""
 
 
-def test_a_law_of_ones_own_is_given_again(tmp_path: Path) -> None:
+def test_a_distribution_of_ones_own_comes_back_if_its_class_is_known(tmp_path: Path) -> None:
     file = tmp_path / "fit"
     result = fit(lambda z: 2 * z, Mine(logits=logits(1).squeeze()), steps=3)
     result.save(file)
-    again = load(file, q=Mine(logits=torch.tensor(0.0)))
-    assert torch.equal(again.marginals, result.marginals)
-    with pytest.raises(ValueError, match=r"kind Mine; q is Yours\. Give the same kind"):
+    for again in (load(file), load(file, q=Mine(logits=torch.tensor(0.0)))):
+        assert type(again.posterior) is Mine
+        assert same(again.marginals, result.marginals)
+    with pytest.raises(ValueError, match=r"'Mine'.*; q is .*'Yours'.* give the same"):
         load(file, q=Yours(logits=torch.tensor(0.0)))
 
 
@@ -342,18 +418,11 @@ def swapped(file: Path) -> None:
     file.write_text("not a tensor in sight")
 
 
-def law(**changes: Any) -> Any:
+def described(**changes: Any) -> Any:
     """The description of two bits in one event, with something else in it."""
-    inside = {"law": "Bernoulli", "checked": True}
-    return {"law": "Independent", "dims": 1, "inside": inside, "checked": True, **changes}
-
-
-def deep(depth: int) -> Any:
-    """Descriptions in each other."""
-    made: Any = {"law": "Bernoulli", "checked": True}
-    for _ in range(depth):
-        made = law(inside=made)
-    return made
+    inside = {"kind": "Bernoulli", "validate_args": True}
+    outside = {"kind": "Independent", "ndims": 1, "inside": inside, "validate_args": True}
+    return {**outside, **changes}
 
 
 BIG = 10**400
@@ -373,11 +442,14 @@ NO_FIT: dict[str, tuple[Any, str]] = {
         r"bounds of shape \(1,\), step sizes of shape \(3,\)",
     ),
     "several ELBOs": (with_tensors(elbo=torch.zeros(2)), r"ELBO of shape \(2,\)"),
-    "NaN": (with_tensors(q__=torch.full((2, 3), torch.nan)), "logits must not be NaN"),
-    "whole numbers": (with_tensors(q__=torch.zeros(2, 3, dtype=torch.int64)), "floating point"),
-    "no logits": (with_tensors(q__=None), "makes no sense .KeyError: ''"),
+    "NaN": (with_tensors(q__logits=torch.full((2, 3), torch.nan)), "logits must not be NaN"),
+    "whole numbers": (
+        with_tensors(q__logits=torch.zeros(2, 3, dtype=torch.int64)),
+        "floating point",
+    ),
+    "no parameters": (with_tensors(q__logits=None), "can't be rebuilt .ValueError: .* got neither"),
     "newer": (
-        lambda file: rewritten(file, format=3, library="9.0"),
+        lambda file: rewritten(file, format=4, library="9.0"),
         "of a later format, by hotgrad '9.0'; this",
     ),
     "much newer": (lambda file: rewritten(file, format=BIG), "of a later format"),
@@ -388,32 +460,44 @@ NO_FIT: dict[str, tuple[Any, str]] = {
     "relaxed in words": (lambda file: rewritten(file, relaxed="no"), "relaxed is 'no', no bool"),
     "rows in words": (lambda file: rewritten(file, rows="0.1"), "rows is '0.1', no int or None"),
     "unknown kind": (
-        lambda file: rewritten(file, law={"law": "Poisson", "checked": True}),
-        "unknown distribution 'Poisson'",
+        lambda file: rewritten(file, distribution={"kind": "Poisson", "validate_args": True}),
+        "'Poisson' isn't known here: import",
     ),
-    "kind a list": (lambda file: rewritten(file, law=["Bernoulli"]), "law is .'Bernoulli'., no"),
-    "dims in words": (lambda file: rewritten(file, law=law(dims="0.1")), "dims is '0.1', no int"),
-    "dims a flag": (lambda file: rewritten(file, law=law(dims=True)), "dims is True, no int"),
-    "dims below 0": (lambda file: rewritten(file, law=law(dims=-1)), "dims is -1, of a batch"),
+    "kind a list": (
+        lambda file: rewritten(file, distribution=["Bernoulli"]),
+        "distribution is .'Bernoulli'., no",
+    ),
+    "dims in words": (
+        lambda file: rewritten(file, distribution=described(ndims="0.1")),
+        "ndims is '0.1', no int",
+    ),
+    "dims a flag": (
+        lambda file: rewritten(file, distribution=described(ndims=True)),
+        "ndims is True, no int",
+    ),
+    "dims below 0": (
+        lambda file: rewritten(file, distribution=described(ndims=-1)),
+        "from 0 to 2, .* got -1",
+    ),
     "dims absurd": (
-        lambda file: rewritten(file, law=law(dims=BIG)),
-        r"10000.*, of a batch \(2, 3\)",
-    ),
-    "in each other": (
-        lambda file: rewritten(file, law=deep(2)),
-        "unknown distribution 'Independent'",
+        lambda file: rewritten(file, distribution=described(ndims=BIG)),
+        "from 0 to 2, .* got 10000",
     ),
     "k absurd": (
-        lambda file: rewritten(file, law={"law": "KSubset", "checked": True, "k": BIG}),
+        lambda file: rewritten(
+            file, distribution={"kind": "KSubset", "validate_args": True, "k": BIG}
+        ),
         "k must be an integer from 0 to n = 3",
     ),
     "k in words": (
-        lambda file: rewritten(file, law={"law": "KSubset", "checked": True, "k": "0.1"}),
-        "k is '0.1', no int",
+        lambda file: rewritten(
+            file, distribution={"kind": "KSubset", "validate_args": True, "k": "0.1"}
+        ),
+        "k must be an integer .* got '0.1'",
     ),
     "parts a list": (
-        lambda file: rewritten(file, law={"law": "Joint", "parts": ["a"]}),
-        r"parts is \['a'\], no dict",
+        lambda file: rewritten(file, distribution={"kind": "Joint", "factors": ["a"]}),
+        r"factors is \['a'\], no dict",
     ),
 }
 
@@ -421,7 +505,7 @@ NO_FIT: dict[str, tuple[Any, str]] = {
 @pytest.mark.parametrize(("change", "message"), NO_FIT.values(), ids=list(NO_FIT))
 def test_what_is_no_fit_is_refused(change: Any, message: str, tmp_path: Path) -> None:
     file = tmp_path / "fit.safetensors"
-    fitted(LAWS["bits"]).save(file)
+    fitted_case("bits").save(file)
     change(file)
     with pytest.raises(ValueError, match=message) as raised:
         load(file)
@@ -433,7 +517,7 @@ def test_what_is_no_fit_is_refused(change: Any, message: str, tmp_path: Path) ->
 
 def test_no_flip_of_a_bit_is_taken_for_another_fit(tmp_path: Path) -> None:
     file = tmp_path / "fit.safetensors"
-    before = fitted(LAWS["bits"])
+    before = fitted_case("bits")
     before.save(file)
     whole, draws = file.read_bytes(), random.Random(0)
     refused: list[str] = []
@@ -466,7 +550,7 @@ def test_what_does_not_fit_is_refused_before_anything_is_made_for_it(of_rows: Pa
 
 
 def test_a_file_is_whole_or_absent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    result = fitted(LAWS["bits"])
+    result = fitted_case("bits")
     result.save(tmp_path / "fit")
     kept = (tmp_path / "fit").read_bytes()
 
