@@ -8,6 +8,7 @@ import shlex
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +21,12 @@ from PIL import Image
 from processes import PATIENCE, Process, Start, wait_until
 
 from hotgrad.cli import select, selection_report
-from hotgrad.cli.app import run
 from hotgrad.estimators import ESTIMATORS, row_wise_estimators
 from hotgrad.files import new_folder
 from hotgrad.selection import scores
 from hotgrad.selection.learner import DISTRIBUTIONS
 from hotgrad.selection.rivals import rivals
+from hotgrad_command.app import run
 
 FAST = ["--epochs", "2"]
 FILES = ["columns.csv", "scores.csv", "selection.json", "selection.png"]
@@ -46,6 +47,13 @@ def table(**columns: Any) -> pd.DataFrame:
     return pd.DataFrame({**values, "y": np.where(values["a"] > 0, "up", "down"), **columns})
 
 
+@pytest.fixture(scope="module", autouse=True)
+def few_trees() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr("hotgrad.selection.rivals.TREES", 5)
+        yield
+
+
 @pytest.fixture(scope="module")
 def wine(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One selection, for every test that looks at what it left."""
@@ -57,9 +65,8 @@ def wine(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """For tests of what is said: the choice is scored by a few trees, and beside nobody's."""
+    """For tests of what is said: the choice is scored beside nobody's."""
     monkeypatch.setattr(scores, "rivals", lambda task: {})
-    monkeypatch.setattr(scores, "TREES", 2)
 
 
 # What it leaves.
@@ -111,7 +118,7 @@ def test_what_it_prints(
     monkeypatch.chdir(tmp_path)
     out = stdout(capsys, "wine", "--target", "class", "-k", 2, *FAST)
     assert out.startswith("wine: 2 of 13 columns to predict class\n")
-    assert "44 of 178 rows that nobody learned from" in out
+    assert "44 held-out rows of 178" in out
     record = json.loads(Path("runs/wine-2-columns/selection.json").read_text())
     for score in record["scores"]:
         line = next(line for line in out.splitlines() if f" {score['choice']} " in line)
@@ -361,7 +368,7 @@ def test_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         (["gaps.csv", "--target", "y", "--impute"], "The target 'y' misses 20 of 40 values"),
         (["infinite.csv", "--target", "y"], "infinite, or beyond 1e+100, in 1 column: a (40)"),
         (["lone.csv", "--target", "y"], "classes have a single row: 'y'"),
-        (["short.csv", "--target", "y", "--k", "3"], "has 2 rows, fewer than --k 3"),
+        (["short.csv", "--target", "y", "--k", "3"], "at least --k = 3 rows to learn from"),
         (["good.csv", "--target", "y", "--k", "0"], "--k must be an integer from 1 to 3"),
         (["good.csv", "--target", "y", "--k", "4"], "from 1 to 3"),
         (["good.csv", "--target", "y", "--k", "1.5"], "--k"),
@@ -445,7 +452,7 @@ def test_ctrl_c_of_a_run_says_how_to_go_on(tmp_path: Path, start: Start) -> None
 
 
 def test_the_bar_is_drawn_on_a_terminal_alone(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "hotgrad", "select", "wine", "--target", "class", "-k", "2"]
+    command = [sys.executable, "-m", "hotgrad", "select", "diabetes", "-k", "2"]
     done = subprocess.run(
         [*command, *FAST, "--out", str(tmp_path / "out")],
         capture_output=True,
@@ -454,4 +461,4 @@ def test_the_bar_is_drawn_on_a_terminal_alone(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
-    assert done.stdout.startswith("wine: 2 of 13 columns")
+    assert done.stdout.startswith("diabetes: 2 of 11 columns")

@@ -59,7 +59,7 @@ def test_no_text_overlaps_another_or_leaves_the_picture(case: str, drawn: list[F
             assert apart, (text, other)
 
 
-def test_it_tells_every_score_and_the_likeliest_columns(drawn: list[Figure]) -> None:
+def test_it_tells_every_score_and_the_most_probable_columns(drawn: list[Figure]) -> None:
     save_selection("a.png", columns(500, 3), SCORES, metric="accuracy", best=1.0, title="t")
     said = {text.get_text() for text in texts(drawn[0])}
     assert {"hotgrad", "0.960 ± 0.012", "0.910 ± 0.013", "accuracy"} <= said

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from hotgrad.selection.column_names import drop_option, split_names
 from hotgrad.selection.holdout import hold_out
-from hotgrad.selection.names import drop_option, split_names
 from hotgrad.selection.problems import pose
 
 
@@ -145,7 +145,7 @@ def test_refused(columns: dict[str, Any], settings: dict[str, Any], message: str
 
 
 def test_fewer_rows_than_k() -> None:
-    with pytest.raises(ValueError, match="has 2 rows, fewer than --k 3"):
+    with pytest.raises(ValueError, match=r"at least --k = 3 rows .* n_samples = 2"):
         pose(frame(rows=2), k=3)
     with pytest.raises(ValueError, match="3 rows are too few: with 1 of them held out, 2 are left"):
         hold_out(pose(frame(rows=3), k=3), 3, seed=0)

@@ -27,6 +27,11 @@ def parts(task: str, rows: int = 240, columns: int = 14) -> tuple[Part, Part]:
     return hold_out(pose(frame, k=3, target=target), 3, seed=0)
 
 
+@pytest.fixture(autouse=True)
+def few_trees(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rivals, "TREES", 20)
+
+
 CASES = [(task, name) for task in TASKS for name in rivals.rivals(task)]
 
 

@@ -51,8 +51,8 @@ def test_settings_out_of_range(settings: dict[str, Any], message: str) -> None:
     ("x", "y", "task", "message"),
     [
         (X[:4], Y[:4], "auto", "at least k = 5 rows .* n_samples = 4"),
-        (np.ones((30, 5)), Y, "auto", "each of the 5 columns of X is the same in every row"),
-        (np.ones((30, 5)), None, "auto", "each of the 5 columns of X is the same in every row"),
+        (np.ones((30, 5)), Y, "auto", "each of the 5 columns is the same"),
+        (np.ones((30, 5)), None, "auto", "each of the 5 columns is the same"),
         (X, np.zeros(30, dtype=int), "auto", "at least 2 classes, got 1 class"),
         (X, np.full(30, 0.5), "auto", r"constant \(0.5 in every row\)"),
         (X, np.full(30, 2.0), "regression", r"constant \(2 in every row\)"),
@@ -67,7 +67,7 @@ def test_settings_out_of_range(settings: dict[str, Any], message: str) -> None:
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_tables_that_cannot_serve(x: Any, y: Any, task: str, message: str) -> None:
+def test_tables_that_nothing_can_be_learned_from(x: Any, y: Any, task: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         SubsetSelector(5, task=task, epochs=1).fit(x, y)
 

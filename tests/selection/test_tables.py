@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from data_files import real_data
 
-from hotgrad.selection import names
+from hotgrad.selection import column_names
 from hotgrad.selection.tables import BUNDLED, read_table
 
 
@@ -74,6 +74,42 @@ def test_encodings(file: Path, encoding: str) -> None:
     frame = read_table(file)
     assert list(frame) == ["Größe", "b"]
     assert frame["b"].tolist() == ["ä"]
+
+
+def test_dates_are_text_as_they_stand(file: Path) -> None:
+    write(file, "day,at,n\n2020-01-02,12:30,1\n2020-01-03,7:05,2\n")
+    frame = read_table(file)
+    assert frame["day"].tolist() == ["2020-01-02", "2020-01-03"]
+    assert frame["at"].tolist() == ["12:30", "7:05"]
+    assert frame["n"].tolist() == [1, 2]
+
+
+def test_blanks_between_separators_and_quotes(file: Path) -> None:
+    write(file, 'a, b, c\n1, "x, y", "say ""hi"""\n+2 , NA , \x1f\n')
+    frame = read_table(file)
+    assert frame["a"].tolist() == [1, 2]
+    assert frame["b"].iloc[0] == "x, y"
+    assert frame["b"].isna().tolist() == [False, True]
+    assert frame["c"].iloc[0] == 'say "hi"'
+
+
+def test_columns_set_with_several_spaces(file: Path) -> None:
+    write(file, "  a    b\n  1   2.5\n 10  -3\n")
+    pd.testing.assert_frame_equal(read_table(file), pd.DataFrame({"a": [1, 10], "b": [2.5, -3]}))
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_two_separators_as_frequent_in_the_first_line(file: Path, separator: str) -> None:
+    other = ";" if separator == "," else ","
+    rows = [[f"a{other} in kg", "b"], *[[str(i), f"x{i}"] for i in range(4)]]
+    write(file, "\n".join(separator.join(row) for row in rows))
+    assert list(read_table(file)) == rows[0]
+
+
+def test_the_row_that_is_wrong_is_named_whatever_follows(file: Path) -> None:
+    write(file, 'a,b\n1,2,3\n4,"5\n')
+    with pytest.raises(ValueError, match="line 2 has 3 fields"):
+        read_table(file)
 
 
 def test_names_that_count_the_columns(file: Path) -> None:
@@ -173,7 +209,7 @@ def test_parquet_with_a_name_twice(tmp_path: Path) -> None:
 
 
 def test_a_csv_file_of_too_many_values(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(names, "MOST_VALUES", 5)
+    monkeypatch.setattr(column_names, "MOST_VALUES", 5)
     assert read_table(write(file, "a,b\n1,2\n3,4\n")).shape == (2, 2)
     with pytest.raises(ValueError, match="holds 6 values of 8 bytes; expected at most 5"):
         read_table(write(file, "a,b\n1,2\n3,4\n5,6\n"))
@@ -195,7 +231,7 @@ def test_parquet_files_that_unpack_to_too_much(
     path = tmp_path / "bomb.parquet"
     pq.write_table(BOMBS[bomb], path, compression="zstd")
     assert path.stat().st_size < 50_000
-    monkeypatch.setattr(names, "MOST_VALUES", 100_000)
+    monkeypatch.setattr(column_names, "MOST_VALUES", 100_000)
     with pytest.raises(ValueError, match=r"holds [\d,]{7,} values of 8 bytes; expected"):
         read_table(path)
     monkeypatch.undo()

@@ -1,4 +1,4 @@
-"""`hotgrad select TABLE`: k columns of a table, and what they are worth beside others' choices."""
+"""`hotgrad select TABLE`: k columns of a table, scored beside the choices of other methods."""
 
 import json
 from pathlib import Path
@@ -86,11 +86,11 @@ def select(
     ] = False,
     as_json: Annotated[bool, option(RUN, "Print JSON and nothing else.", "--json")] = False,
 ) -> None:
-    """Choose k columns of a table, and see what they are worth on rows that nobody learned from.
+    """Choose k columns of a table, and score them on held-out rows beside other methods' choices.
 
-    The columns shall predict `--target`, or rebuild the whole table where none is named. A quarter
-    of the rows is put aside first; on it, one model scores them beside columns that mutual
-    information, L1, tree importance and chance choose, and beside all columns.
+    The columns predict `--target`, or rebuild the whole table where none is named. A quarter of the
+    rows is held out first. The same model is trained on each choice and scored on these rows:
+    hotgrad's, those of mutual information, L1, tree importance and chance, and all columns.
 
     - `hotgrad select wine --target class --k 3`
 
@@ -101,13 +101,13 @@ def select(
     with needing("select"):
         # these take a second to import, and no other command needs them
         from hotgrad.selection import SubsetSelector
+        from hotgrad.selection.column_names import brief, split_names
         from hotgrad.selection.holdout import hold_out
         from hotgrad.selection.learner import shown_on
-        from hotgrad.selection.names import brief, split_names
         from hotgrad.selection.problems import pose
         from hotgrad.selection.scores import METRICS, MOST_ROWS, compare
-        from hotgrad.selection.settings import check_estimator
         from hotgrad.selection.tables import read_table
+        from hotgrad.selection.validation import check_estimator
     check_estimator(estimator)
     if epochs is not None:
         check_count(epochs, "--epochs")

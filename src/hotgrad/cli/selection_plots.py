@@ -1,4 +1,4 @@
-"""The picture of a selection: how sure each column's place is, and what the choice is worth."""
+"""The picture of a selection: inclusion probabilities, and every choice's held-out score."""
 
 import os
 from bisect import bisect_left
@@ -50,11 +50,11 @@ def save_selection(
     best: float,
     title: str,
 ) -> None:
-    """Draws the likeliest columns' inclusion probabilities, and every choice's held-out score.
+    """Draws the most probable columns' inclusion probabilities, and every choice's held-out score.
 
     Args:
         path: the PNG to write, whole or not at all.
-        columns: (name, inclusion probability, whether it was chosen), the likeliest first.
+        columns: (name, inclusion probability, whether it was chosen), the most probable first.
         scores: (who chose, held-out score, its standard error or None), from the top down.
         metric: what the score is.
         best: the best possible score, where its axis ends.

@@ -36,7 +36,7 @@ class Report:
     Args:
         settings: what was asked for and of how many rows, by name.
         metric: what the score is.
-        columns: every column, the likeliest first.
+        columns: every column, the most probable first.
         scores: the choice's own first, then the rivals'.
     """
 
@@ -115,8 +115,8 @@ class Report:
         console.print(f"Scored by {self.metric.model}")
         compared = self.settings["compared_rows"]
         if compared < rows - held:
-            say(f"learned from {compared:,} of {rows - held:,} rows, as the other choices are,")
-        console.print(f"on {held:,} of {rows:,} rows that nobody learned from:")
+            say(f"trained on {compared:,} of {rows - held:,} rows, as for the other choices,")
+        console.print(f"on {held:,} held-out rows of {rows:,}:")
         scores = Table()
         scores.add_column("columns chosen by")
         scores.add_column(f"{self.metric.name}\n({self.metric.direction})", justify="right")

@@ -1,4 +1,4 @@
-"""Choosing k columns of a table by gradients through the laws of k-subsets, for scikit-learn.
+"""Choosing k columns of a table by gradients through a distribution of k-subsets, for scikit-learn.
 
 Needs scikit-learn: `pip install "hotgrad[select]"`.
 """

@@ -1,19 +1,17 @@
-"""Rows put aside before anything is learned, and what the others teach about gaps and scales."""
+"""Held-out rows, put aside before anything is learned; gaps and scales come from the others."""
 
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from sklearn.model_selection import train_test_split
 
-from hotgrad.selection.names import drop_option, quoted
+from hotgrad.selection.column_names import drop_option, quoted
 from hotgrad.selection.problems import Problem, Target
+from hotgrad.selection.standardising import ColumnScaler, Rows
 
 TEST_SHARE = 0.25
-
-Rows: TypeAlias = NDArray[np.intp]
 
 
 @dataclass(frozen=True)
@@ -65,15 +63,11 @@ def hold_out(problem: Problem, k: int, seed: int, *, same_unit: bool = False) ->
         )
     medians = np.nanmedian(train, axis=0)
     train, test = (np.where(np.isnan(part), medians, part) for part in (train, test))
-    if (train == train[0]).all():
-        raise ValueError(
-            f"There is nothing to choose from: each of the {train.shape[1]} columns is the same in "
-            "every row of the training part. Give columns that change."
-        )
-    mean, scale = train.mean(axis=0), _scale(train, same_unit)
+    scaler = ColumnScaler(same_unit=same_unit).update(train, np.arange(len(train)))
+    scaler.check_changes()
     return (
-        _part(problem, train_rows, (train - mean) / scale),
-        _part(problem, test_rows, (test - mean) / scale),
+        _part(problem, train_rows, scaler(train)),
+        _part(problem, test_rows, scaler(test)),
     )
 
 
@@ -99,22 +93,13 @@ def _split_rows(problem: Problem, k: int, seed: int) -> tuple[Rows, Rows]:
         np.arange(rows), test_size=held, stratify=stratify, random_state=seed
     )
     if problem.task == "regression" and problem.target is not None:
-        told = problem.target[test_rows]
-        if told.min() == told.max():
+        held_target = problem.target[test_rows]
+        if held_target.min() == held_target.max():
             raise ValueError(
-                f"The target is {told[0]:g} in all {held} held-out rows, so that no score "
-                "can be told. Give more rows, or another --seed."
+                f"The target is {held_target[0]:g} in all {held} held-out rows, so that no score "
+                "is defined. Give more rows, or another --seed."
             )
     return train_rows, test_rows
-
-
-def _scale(train: NDArray[np.float64], same_unit: bool) -> NDArray[np.float64]:
-    """What to divide each column by; a column that never changes is divided by 1."""
-    # the deviation of equal numbers may be rounding instead of 0
-    deviation = np.where(train.max(axis=0) > train.min(axis=0), train.std(axis=0), 0.0)
-    if same_unit:
-        deviation = np.full_like(deviation, float((deviation**2).mean() ** 0.5))
-    return np.where(deviation > 0, deviation, 1.0)
 
 
 def _part(problem: Problem, rows: Rows, values: NDArray[np.float64]) -> Part:

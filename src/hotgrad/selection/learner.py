@@ -1,7 +1,7 @@
-"""What learns: a law of subsets and a network that sees the columns of a subset drawn from it.
+"""What learns: a distribution of subsets and a network that sees the columns of one drawn from it.
 
 Every row of a batch gets a subset of its own. The network's weights receive ordinary gradients,
-the law's logits those of a gradient estimator, and both follow one Adam.
+the distribution's logits those of a gradient estimator, and both follow one Adam.
 """
 
 import math
@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hotgrad.distributions import KSubset, PlackettLuceSubset
+from hotgrad.distributions.capabilities import CanRelax
 from hotgrad.estimators import Estimator, missing_methods
 from hotgrad.estimators.base import label_of
 from hotgrad.expectation import expectation
@@ -36,8 +37,8 @@ class Progress:
         epochs: how many there will be, unless the fit stops early.
         loss: the epoch's mean over the rows: cross-entropy in nats, or squared error in units of
             the standardised target's variance.
-        validation_loss: of the k likeliest columns on the rows held out; None where none are.
-        certainty: the mean inclusion probability of the k likeliest columns: k / columns at the
+        validation_loss: of the k most probable columns on the held-out rows; None where none are.
+        certainty: the mean inclusion probability of the k most probable columns: k / columns at the
             start, 1 once the choice is certain.
     """
 
@@ -83,7 +84,7 @@ class Goal:
 
 
 class Learner(nn.Module):
-    """A subset law's logits, the network, and their optimiser.
+    """The logits of a distribution of subsets, the network, and their optimiser.
 
     Args:
         columns: of the table.
@@ -93,7 +94,7 @@ class Learner(nn.Module):
         estimator: of the logits' gradient.
         learning_rate: of the weights.
         logits_learning_rate: of the logits.
-        kl_weight: of the law's KL to the uniform law, in nats for the whole table.
+        kl_weight: of the distribution's KL to the uniform one, in nats for the whole table.
         generator: the source of the initial weights.
     """
 
@@ -113,6 +114,9 @@ class Learner(nn.Module):
         super().__init__()
         self.k, self.goal, self.estimator, self.kl_weight = k, goal, estimator, kl_weight
         self._most_entropy = _log_choices(columns, k)
+        # Gumbel noise leads to Plackett-Luce subsets, none to KSubset
+        relaxes = CanRelax in getattr(estimator, "requires", ())
+        self._works_with_k_subset = not (relaxes or missing_methods(estimator, KSubset))
         self.logits = nn.Parameter(torch.zeros(columns, dtype=torch.float32))
         self.network = _perceptron([columns, *hidden, goal.outputs], generator)
         # an estimator that learns is trained with the network
@@ -127,10 +131,16 @@ class Learner(nn.Module):
         self._rates = [learning_rate, logits_learning_rate]
 
     @property
-    def law(self) -> KSubset | PlackettLuceSubset:
-        """The law of the chosen columns: `KSubset`, unless the estimator needs Gumbel noise."""
-        cls = next(d for d in DISTRIBUTIONS if not missing_methods(self.estimator, d))
-        return cls(self.logits, self.k, validate_args=False)
+    def q(self) -> KSubset | PlackettLuceSubset:
+        """The chosen columns' distribution: `KSubset`, unless the estimator needs Gumbel noise."""
+        return self._distributions()[0]
+
+    def _distributions(self) -> tuple[KSubset | PlackettLuceSubset, KSubset]:
+        """The one that is sampled, and the one whose entropy counts, which has a closed form."""
+        exact = KSubset(self.logits, self.k, validate_args=False)
+        if self._works_with_k_subset:
+            return exact, exact  # one object, since it keeps what it has computed
+        return PlackettLuceSubset(self.logits, self.k, validate_args=False), exact
 
     def step(
         self,
@@ -152,7 +162,7 @@ class Learner(nn.Module):
         """
         for group, base in zip(self.optimizer.param_groups, self._rates, strict=True):
             group["lr"] = base * rate
-        q = self.law
+        q, exact = self._distributions()
 
         def losses(z: Tensor) -> Tensor:
             if len(z) != len(rows):
@@ -171,26 +181,21 @@ class Learner(nn.Module):
         )
         self.optimizer.zero_grad()
         weight = min(self.kl_weight / table_rows, MOST_KL / max(self._most_entropy, 1.0))
-        # the KL to the uniform law is a constant less the entropy
-        (loss - rate * weight / self.goal.nats * self._entropy(q)).backward()
+        # the KL to the uniform distribution is a constant less the entropy
+        (loss - rate * weight / self.goal.nats * exact.entropy()).backward()
         self.optimizer.step()
         return loss.item()
 
-    def _entropy(self, q: KSubset | PlackettLuceSubset) -> Tensor:
-        """The law's; for Plackett-Luce, whose entropy has no closed form, `KSubset`'s."""
-        law = q if isinstance(q, KSubset) else KSubset(q.logits, q.k, validate_args=False)
-        return law.entropy()
-
     @torch.no_grad()
     def certainty(self) -> float:
-        """The mean inclusion probability of the k likeliest columns."""
-        q = self.law
+        """The mean inclusion probability of the k most probable columns."""
+        q = self.q
         return float((q.mean * q.mode).sum() / self.k)
 
     @torch.no_grad()
     def total_loss(self, rows: Tensor, target: Tensor) -> float:
-        """The sum of the losses with the k likeliest columns."""
-        return self.goal.losses(self.network(rows * self.law.mode), target).sum().item()
+        """The sum of the losses with the k most probable columns."""
+        return self.goal.losses(self.network(rows * self.q.mode), target).sum().item()
 
 
 def _log_choices(n: int, k: int) -> float:
@@ -199,7 +204,7 @@ def _log_choices(n: int, k: int) -> float:
 
 
 def _perceptron(widths: Sequence[int], generator: torch.Generator) -> nn.Sequential:
-    """Linear layers with ReLUs between them; torch's own initial law, from the generator."""
+    """Linear layers with ReLUs between them, initialised as torch does, from the generator."""
     layers: list[nn.Module] = []
     for inputs, outputs in pairwise(widths):
         layer = nn.utils.skip_init(nn.Linear, inputs, outputs, dtype=torch.float32)

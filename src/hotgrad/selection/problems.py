@@ -1,4 +1,4 @@
-"""What is to be chosen and for what: a table's columns, its target and the task, checked."""
+"""The problem to solve: a table's columns, its target and the task, checked."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,8 +9,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hotgrad.ops.checks import check_choice
-from hotgrad.selection.goals import TASKS, Inferred, infer_task
-from hotgrad.selection.names import brief, check_column, drop_option
+from hotgrad.selection.column_names import brief, check_column, drop_option
+from hotgrad.selection.targets import TASKS, Inferred, infer_task
+from hotgrad.selection.validation import check_k
 
 LARGEST = 1e100
 """Squares of larger values overflow."""
@@ -21,14 +22,14 @@ Target: TypeAlias = NDArray[np.int64] | NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Problem:
-    """Columns to choose from and what they shall serve.
+    """Columns to choose from, and the target they are chosen for.
 
     Args:
         features: the columns, all of them float64; NaN where a value is missing.
         target: a value for each row, None for reconstruction; classes as the numbers 0, 1, ...
         task: classification, regression or reconstruction.
         classes: the classes' names, in the order of their numbers.
-        inferred: how the task was told, where it wasn't named.
+        inferred: how the task was inferred, where it wasn't named.
     """
 
     features: pd.DataFrame
@@ -84,7 +85,7 @@ def pose(
     check_choice("--task", task, ("auto", *TASKS))
     features = _numbers(frame if target is None else frame.drop(columns=target))
     _check_values(features, impute)
-    _check_k(k, features)
+    check_k(k, features.shape[1], len(features), name="--k")
     if target is None:
         if task not in ("auto", "reconstruction"):
             raise ValueError(f"{task} needs a target: name the column with --target.")
@@ -151,19 +152,6 @@ def _counted(counts: "pd.Series[int]") -> str:
     shown = ", ".join(f"{name} ({count})" for name, count in counts.iloc[:8].items())
     more = f" and {len(counts) - 8:,} more" if len(counts) > 8 else ""
     return f"{len(counts)} column{'s' * (len(counts) > 1)}: {shown}{more}"
-
-
-def _check_k(k: int, features: pd.DataFrame) -> None:
-    if not 1 <= k <= features.shape[1]:
-        raise ValueError(
-            f"--k must be an integer from 1 to {features.shape[1]}, the number of columns to "
-            f"choose from, got {k}."
-        )
-    if len(features) < k:
-        raise ValueError(
-            f"The table has {len(features)} rows, fewer than --k {k}. Expected at least k to learn "
-            "from; lower --k."
-        )
 
 
 def _with_target(features: pd.DataFrame, target: pd.Series, task: str) -> Problem:

@@ -16,12 +16,13 @@ from sklearn.feature_selection import mutual_info_classif, mutual_info_regressio
 from sklearn.linear_model import LogisticRegression, lars_path
 
 from hotgrad.selection.holdout import Part
+from hotgrad.selection.problems import Target
+from hotgrad.selection.standardising import Floats
 
 TREES = 200
 RANDOM_DRAWS = 5
 _L1_DOUBLINGS, _L1_HALVINGS = 20, 4
 
-Floats = NDArray[np.float64]
 Choice = NDArray[np.intp]
 Rival = Callable[[Part, str, int, int], Sequence[Choice]]
 """(training part, task, k, seed) to one or more choices of k columns."""
@@ -68,9 +69,15 @@ def tree_importance(train: Part, task: str, k: int, seed: int) -> Sequence[Choic
         Extremely Randomized Trees (Geurts, Ernst and Wehenkel, 2006),
         https://doi.org/10.1007/s10994-006-6226-1
     """
+    return [_largest(fit_trees(train.values, train.target, task, seed).feature_importances_, k)]
+
+
+def fit_trees(
+    inputs: Floats, target: Target | None, task: str, seed: int
+) -> ExtraTreesClassifier | ExtraTreesRegressor:
+    """The ensemble that ranks columns, and by which choices are scored."""
     trees = ExtraTreesClassifier if task == "classification" else ExtraTreesRegressor
-    model = trees(n_estimators=TREES, random_state=seed).fit(train.values, train.target)
-    return [_largest(model.feature_importances_, k)]
+    return trees(n_estimators=TREES, random_state=seed).fit(inputs, target)
 
 
 def _logistic_weights(train: Part, k: int, seed: int) -> Floats:
@@ -147,15 +154,15 @@ def greedy_forward(train: Part, task: str, k: int, seed: int) -> Sequence[Choice
     """
     values = train.values
     gram = values.T @ values
-    floor = 1e-10 * max(gram.diagonal().max(), 1.0)
+    least = 1e-10 * max(gram.diagonal().max(), 1.0)
     taken: list[int] = []
     for _ in range(k):
         left = gram.diagonal()
-        gain = np.where(left > floor, (gram**2).sum(axis=0) / np.maximum(left, floor), 0.0)
+        gain = np.where(left > least, (gram**2).sum(axis=0) / np.maximum(left, least), 0.0)
         gain[taken] = -np.inf
         best = int(gain.argmax())
         taken.append(best)
-        if left[best] > floor:
+        if left[best] > least:
             gram = gram - np.outer(gram[:, best], gram[best]) / left[best]
     return [np.array(taken, dtype=np.intp)]
 

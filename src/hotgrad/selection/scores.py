@@ -1,18 +1,17 @@
-"""What a choice of columns is worth: one downstream model, the same for all, on held-out rows.
+"""Scores of chosen columns: the same downstream model is trained on each choice.
 
-Each choice is learned from on the training part, of a large one on a sample, and scored on the rows
-that were put aside.
+It is trained on the training part, of a large one on a sample, and scored on the held-out rows.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor
 from sklearn.linear_model import LinearRegression
 
 from hotgrad.selection.holdout import Part
-from hotgrad.selection.rivals import TREES, Choice, Floats, rivals
+from hotgrad.selection.rivals import TREES, Choice, fit_trees, rivals
+from hotgrad.selection.standardising import Floats
 
 MOST_ROWS = 10_000
 """That rivals and the downstream model learn from: the time of trees grows with the rows."""
@@ -113,9 +112,7 @@ def score_rows(train: Part, test: Part, columns: Choice, task: str, seed: int) -
         decoder = LinearRegression().fit(inputs, train.values)
         squares: Floats = (decoder.predict(held) - test.values) ** 2
         return squares.mean(axis=1)
-    trees = ExtraTreesClassifier if task == "classification" else ExtraTreesRegressor
-    model = trees(n_estimators=TREES, random_state=seed).fit(inputs, train.target)
-    predicted = model.predict(held)
+    predicted = fit_trees(inputs, train.target, task, seed).predict(held)
     if task == "classification":
         return (predicted == test.target).astype(np.float64)
     return 1 - (predicted - test.target) ** 2 / test.target.var()

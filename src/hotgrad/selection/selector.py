@@ -1,7 +1,7 @@
-"""A scikit-learn selector that learns which k columns serve a network, by gradients.
+"""A scikit-learn selector that learns by gradients with which k columns a network does best.
 
-The columns' law is a distribution over subsets of exactly k, so that no column is ever chosen
-twice, and its logits are learned together with the network that sees the chosen columns alone.
+The columns' distribution is over subsets of exactly k, so that no column is ever chosen twice,
+and its logits are learned together with the network that sees the chosen columns alone.
 """
 
 import warnings
@@ -16,10 +16,10 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from hotgrad.estimators import Estimator
 from hotgrad.progress import told
-from hotgrad.selection import settings
-from hotgrad.selection.course import Course
-from hotgrad.selection.goals import check_labels, check_task, infer_task
+from hotgrad.selection import validation
 from hotgrad.selection.learner import Progress, shown_on
+from hotgrad.selection.targets import check_labels, check_task, infer_task
+from hotgrad.selection.training import Training
 
 
 class SubsetSelector(SelectorMixin, BaseEstimator):  # type: ignore[misc]  # sklearn has no types
@@ -31,9 +31,9 @@ class SubsetSelector(SelectorMixin, BaseEstimator):  # type: ignore[misc]  # skl
     $$\min_{\phi, w} \; \frac{1}{N} \sum_{x, y} \mathbb{E}_{z \sim q_\phi} [\ell(y,
     \mathrm{net}_w(x \circ z))] + \frac{\beta}{N} \mathrm{KL}(q_\phi \,\|\, \text{uniform}),$$
 
-    with q the law of k-subsets with one logit for each column. The KL keeps the logits of columns
-    that make no difference at 0, where otherwise noise would carry them off. At the end the k
-    columns with the largest logits are chosen: the likeliest subset.
+    with q the distribution of k-subsets that has one logit for each column. The KL keeps the logits
+    of columns that make no difference at 0, where otherwise noise would carry them off. At the end
+    the k columns with the largest logits are chosen: the most probable subset.
 
     The table is never copied: batches are taken from it row by row and standardised by the columns'
     moments, so that a memory-mapped file may be larger than memory.
@@ -69,8 +69,8 @@ class SubsetSelector(SelectorMixin, BaseEstimator):  # type: ignore[misc]  # skl
     Attributes:
         support_: `(columns,)` whether each column is chosen.
         inclusion_probabilities_: `(columns,)` each column's probability of being chosen under the
-            learned law; they sum to k.
-        logits_: `(columns,)` of that law.
+            learned distribution; they sum to k.
+        logits_: `(columns,)` of that distribution.
         task_: the task that was meant.
         classes_: the labels, for classification.
         history_: a dictionary an epoch: epoch, loss, validation_loss, certainty.
@@ -146,9 +146,9 @@ class SubsetSelector(SelectorMixin, BaseEstimator):  # type: ignore[misc]  # skl
             The selector.
         """
         X, y = self._checked(X, y, first=True)
-        self._course = self._begin(X, y)
+        self._training = self._begin(X, y)
         with told(progress, "the epoch's record", "choosing", "select", shown_on) as listener:
-            return self._learned(self._course.run(X, y, listener))
+            return self._learned(self._training.run(X, y, listener))
 
     def partial_fit(self, X: Any, y: Any = None, classes: Any = None) -> Self:
         """Go through some rows once more, and choose anew.
@@ -164,17 +164,17 @@ class SubsetSelector(SelectorMixin, BaseEstimator):  # type: ignore[misc]  # skl
         Returns:
             The selector.
         """
-        first = not hasattr(self, "_course")
+        first = not hasattr(self, "_training")
         X, y = self._checked(X, y, first=first)
         if first:
-            self._course = self._begin(X, y, classes)
+            self._training = self._begin(X, y, classes)
             self.history_: list[dict[str, Any]] = []
-        return self._learned([*self.history_, self._course.continue_with(X, y)])
+        return self._learned([*self.history_, self._training.continue_with(X, y)])
 
     def _checked(self, X: Any, y: Any, first: bool) -> tuple[NDArray[Any], NDArray[Any] | None]:
         """Table and target as arrays, not copied where they are arrays already."""
         check_task(self.task, y)
-        settings.check_numeric(X)
+        validation.check_numeric(X)
         if y is None or self.task == "reconstruction":
             X = validate_data(self, X, reset=first, ensure_min_samples=2 if first else 1)
             y = None
@@ -185,15 +185,15 @@ class SubsetSelector(SelectorMixin, BaseEstimator):  # type: ignore[misc]  # skl
             )
         return X, y
 
-    def _begin(self, X: NDArray[Any], y: NDArray[Any] | None, classes: Any = None) -> Course:
+    def _begin(self, X: NDArray[Any], y: NDArray[Any] | None, classes: Any = None) -> Training:
         rows, columns = X.shape
-        k = settings.check_k(self.k, columns, rows)
-        settings.check_selector(self)
-        self.task_ = self._told_task(y)
-        seed = settings.draw_seed(self.random_state)
-        return Course(self, k, self.task_, columns, y, classes, seed)
+        k = validation.check_k(self.k, columns, rows)
+        validation.check_selector(self)
+        self.task_ = self._task_for(y)
+        seed = validation.draw_seed(self.random_state)
+        return Training(self, k, self.task_, columns, y, classes, seed)
 
-    def _told_task(self, y: NDArray[Any] | None) -> str:
+    def _task_for(self, y: NDArray[Any] | None) -> str:
         """The task that is meant; warns where the target leaves it in doubt."""
         if self.task != "auto":
             return self.task
@@ -207,13 +207,13 @@ class SubsetSelector(SelectorMixin, BaseEstimator):  # type: ignore[misc]  # skl
 
     def _learned(self, history: list[dict[str, Any]]) -> Self:
         """Keep what the course has led to."""
-        learner = self._course.learner
-        if self._course.classes is not None:
-            self.classes_ = self._course.classes
+        learner = self._training.learner
+        if self._training.classes is not None:
+            self.classes_ = self._training.classes
         self.history_, self.n_epochs_ = history, len(history)
         self.logits_ = learner.logits.detach().numpy().copy()
-        self.inclusion_probabilities_ = learner.law.mean.detach().numpy().copy()
-        self.support_ = learner.law.mode.numpy().astype(bool)
+        self.inclusion_probabilities_ = learner.q.mean.detach().numpy().copy()
+        self.support_ = learner.q.mode.numpy().astype(bool)
         return self
 
     def _get_support_mask(self) -> NDArray[np.bool_]:

@@ -11,8 +11,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from sklearn import datasets
 
-from hotgrad.selection.comma_separated import read_csv
-from hotgrad.selection.names import check_names, check_size
+from hotgrad.selection.column_names import check_names, check_size
+from hotgrad.selection.csv_files import read_csv
 
 _PARQUET_MAGIC = b"PAR1"
 _PACKED = {

@@ -1,4 +1,4 @@
-"""The course of a fit: rows held out, epochs of batches, early stopping, and further pieces."""
+"""A fit from start to end: rows held out, epochs of batches, early stopping, further pieces."""
 
 import copy
 import math
@@ -13,10 +13,10 @@ from torch import Tensor
 
 from hotgrad.estimators.base import label_of
 from hotgrad.schedules import Constant, Cosine
-from hotgrad.selection import goals
-from hotgrad.selection.batches import Moments, Rows, Standardised, blocks
+from hotgrad.selection import targets
 from hotgrad.selection.learner import Goal, Learner, Progress
-from hotgrad.selection.settings import check_estimator
+from hotgrad.selection.standardising import ColumnScaler, Rows, blocks
+from hotgrad.selection.validation import check_estimator
 
 STEPS = 3000
 """About how many steps a fit takes where the number of epochs isn't given."""
@@ -27,8 +27,8 @@ Pairs = Callable[[Rows], tuple[Tensor, Tensor]]
 """Rows' numbers to their standardised values and their targets."""
 
 
-class Course:
-    """A learner with the moments, the labels and the random streams that belong to it.
+class Training:
+    """A learner with the scales, the labels and the random streams that belong to it.
 
     Args:
         selector: its settings, checked.
@@ -55,11 +55,14 @@ class Course:
         self.classes: NDArray[Any] | None = None
         outputs = columns
         if y is not None and task == "classification":
-            self.classes = goals.find_classes(y, classes)
+            self.classes = targets.find_classes(y, classes)
             outputs = len(self.classes)
         elif y is not None:
-            outputs = goals.as_quantities(y).shape[1]
-        self._moments, self._target_moments = Moments(columns), Moments(outputs)
+            outputs = targets.as_quantities(y).shape[1]
+        self._scaler, self._target_scaler = (
+            ColumnScaler(same_unit=selector.same_unit),
+            ColumnScaler(),
+        )
         self._order = np.random.default_rng(seed)
         self._noise = torch.Generator().manual_seed(seed)
         hidden = selector.hidden
@@ -83,7 +86,7 @@ class Course:
         """A whole fit; one record an epoch."""
         settings = self._settings
         if y is not None and self.classes is None:
-            goals.check_varies(goals.as_quantities(y))
+            targets.check_varies(targets.as_quantities(y))
         rows = self._order.permutation(len(X))
         # at least two rows are left to learn from
         held = min(int(settings.validation_fraction * len(X)), len(X) - 2)
@@ -91,11 +94,7 @@ class Course:
             held = 0
         held_out, rows = rows[:held], rows[held:]
         pairs = self._pairs(X, y, rows)
-        if not self._moments.deviations().any():
-            raise ValueError(
-                f"There is nothing to choose from: each of the {X.shape[1]} columns of X is the "
-                "same in every row. Give columns that change."
-            )
+        self._scaler.check_changes()
         steps = self._steps(rows)
         epochs = settings.epochs or min(MOST_EPOCHS, math.ceil(STEPS / steps))
         rate = Cosine(1.0, 0.02, epochs * steps)
@@ -129,23 +128,21 @@ class Course:
 
     def _pairs(self, X: Table, y: Table | None, rows: Rows) -> Pairs:
         """The table and its target by rows, standardised by the moments of all rows so far."""
-        self._moments.update(X, np.sort(rows))
-        table = Standardised(X, self._moments, self._settings.same_unit)
+        self._scaler.update(X, np.sort(rows))
         if y is None:
-
-            def itself(chosen: Rows) -> tuple[Tensor, Tensor]:
-                values = table[chosen]
-                return values, values
-
-            return itself
-        target: goals.Classes | Standardised
+            return lambda chosen: (_floats(self._scaler(X[chosen])),) * 2
         if self.classes is not None:
-            target = goals.Classes(y, self.classes)
-        else:
-            quantities = goals.as_quantities(y)
-            self._target_moments.update(quantities, rows)
-            target = Standardised(quantities, self._target_moments, same_unit=False)
-        return lambda chosen: (table[chosen], target[chosen])
+            numbers = targets.class_numbers(y, self.classes)
+            return lambda chosen: (
+                _floats(self._scaler(X[chosen])),
+                torch.from_numpy(numbers[chosen]),
+            )
+        quantities = targets.as_quantities(y)
+        self._target_scaler.update(quantities, rows)
+        return lambda chosen: (
+            _floats(self._scaler(X[chosen])),
+            _floats(self._target_scaler(quantities[chosen])),
+        )
 
     def _epoch(
         self, pairs: Pairs, rows: Rows, rate: Callable[[int], float], start: int = 0
@@ -158,7 +155,7 @@ class Course:
             total += len(batch) * self.learner.step(
                 values,
                 target,
-                table_rows=self._moments.count,
+                table_rows=self._scaler.count,
                 rate=rate(start + step),
                 generator=self._noise,
             )
@@ -180,7 +177,7 @@ class Course:
         return min(math.ceil(len(rows) / self._settings.batch_size), len(rows) // least)
 
     def _loss(self, pairs: Pairs, rows: Rows) -> float | None:
-        """The likeliest subset's mean loss on these rows."""
+        """The most probable subset's mean loss on these rows."""
         if not len(rows):
             return None
         parts = [
@@ -188,6 +185,10 @@ class Course:
             for block in blocks(rows, len(self.learner.logits))
         ]
         return sum(parts) / len(rows)
+
+
+def _floats(values: NDArray[np.float64]) -> Tensor:
+    return torch.from_numpy(values.astype(np.float32))
 
 
 def _record(at: Progress) -> dict[str, Any]:

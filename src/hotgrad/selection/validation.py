@@ -27,8 +27,8 @@ from hotgrad.ops.checks import (
 from hotgrad.selection.learner import DISTRIBUTIONS
 
 
-def check_k(k: Any, columns: int, rows: int) -> int:
-    """The number of columns to choose, as a Python integer.
+def check_k(k: Any, columns: int, rows: int, name: str = "k") -> int:
+    """The number of columns to choose, as a Python integer; `name` is what its user calls it.
 
     Raises:
         ValueError: it isn't an integer from 1 to the number of columns, or there are fewer rows.
@@ -36,13 +36,13 @@ def check_k(k: Any, columns: int, rows: int) -> int:
     k = plain_number(k)
     if not isinstance(k, int) or isinstance(k, bool) or not 1 <= k <= columns:
         raise ValueError(
-            f"k must be an integer from 1 to {columns}, the number of columns (n_features = "
+            f"{name} must be an integer from 1 to {columns}, the number of columns (n_features = "
             f"{columns}), got {shown(k)}."
         )
     if rows < k:
         raise ValueError(
-            f"Expected at least k = {k} rows to learn from, got n_samples = {rows}. Lower k, or "
-            "give more rows."
+            f"Expected at least {name} = {k} rows to learn from, got n_samples = {rows}. Lower "
+            f"{name}, or give more rows."
         )
     return k
 

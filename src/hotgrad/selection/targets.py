@@ -1,7 +1,4 @@
-"""What the chosen columns shall serve: classes, quantities, or all columns of the table.
-
-A target is checked once and becomes tensors batch by batch, as the table's own rows do.
-"""
+"""What the columns are chosen for: which task a target means, and whether it can be learned."""
 
 import math
 from dataclasses import dataclass
@@ -9,13 +6,10 @@ from numbers import Real
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from sklearn.utils import column_or_1d
-from torch import Tensor
 
 from hotgrad.ops.checks import check_choice, shown
-from hotgrad.selection.batches import Rows
 
 TASKS = ("classification", "regression", "reconstruction")
 MAX_INTEGER_CLASSES = 20
@@ -26,11 +20,11 @@ ROWS_OF_A_CLASS = 5
 
 @dataclass(frozen=True)
 class Inferred:
-    """What a target is for, as its values tell.
+    """The task that a target's values mean.
 
     Args:
         task: classification or regression.
-        reason: what it was told by.
+        reason: what in the values says so.
         doubt: what else it could be, where the values don't settle it; otherwise empty.
     """
 
@@ -50,7 +44,7 @@ _MEANINGS = {"classification": "classes", "regression": "a quantity"}
 
 
 def infer_task(y: NDArray[Any]) -> Inferred:
-    """Whether a target without gaps holds classes or quantities.
+    """Infer from its values whether a target without gaps holds classes or quantities.
 
     Text and booleans are classes; numbers with fractions, and several columns, are quantities.
     Whole numbers are classes if there are at most 20 different ones that come at least twice on
@@ -146,21 +140,20 @@ def _is_gap(value: Any) -> bool:
     )
 
 
-class Classes:
-    """Class numbers of a target's labels."""
+def class_numbers(y: NDArray[Any], classes: NDArray[Any]) -> NDArray[np.int64]:
+    """The labels' places among the classes.
 
-    def __init__(self, y: NDArray[Any], classes: NDArray[Any]) -> None:
-        y = column_or_1d(y, warn=True)
-        unknown = np.setdiff1d(y, classes)
-        if len(unknown):
-            raise ValueError(
-                f"y holds {unknown[:8].tolist()}, which the classes of the first call lack: "
-                f"{classes[:8].tolist()}. Pass all labels as classes= to the first partial_fit."
-            )
-        self._numbers = np.searchsorted(classes, y)
-
-    def __getitem__(self, rows: Rows) -> Tensor:
-        return torch.from_numpy(self._numbers[rows].astype(np.int64))
+    Raises:
+        ValueError: a label is not among them.
+    """
+    y = column_or_1d(y, warn=True)
+    unknown = np.setdiff1d(y, classes)
+    if len(unknown):
+        raise ValueError(
+            f"y holds {unknown[:8].tolist()}, which the classes of the first call lack: "
+            f"{classes[:8].tolist()}. Pass all labels as classes= to the first partial_fit."
+        )
+    return np.searchsorted(classes, y).astype(np.int64)
 
 
 def find_classes(y: NDArray[Any], named: Any = None) -> NDArray[Any]:

@@ -10,7 +10,7 @@ import scipy.io
 from data_files import real_data
 
 from hotgrad.selection import SubsetSelector
-from hotgrad.selection.goals import infer_task
+from hotgrad.selection.targets import infer_task
 
 RANDOM = np.random.default_rng(0)
 AGES = np.clip(RANDOM.normal(45, 12, 5000).round(), 17, 90)
