@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from email.message import Message
 from email.parser import Parser
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -49,17 +50,25 @@ import sys
 from importlib.machinery import PathFinder
 
 class Hide(PathFinder):
+    hidden = {sorted(packages)!r}
+
     @classmethod
     def find_spec(cls, name, path=None, target=None):
-        if name.partition(".")[0] in {sorted(packages)!r}:
+        if name.partition(".")[0] in cls.hidden:
             return None
         return super().find_spec(name, path, target)
+
+    @classmethod
+    def find_distributions(cls, context):
+        name = (context.name or "").replace("-", "_").replace("scikit_learn", "sklearn")
+        return iter(()) if name in cls.hidden else super().find_distributions(context)
 
 sys.meta_path[sys.meta_path.index(PathFinder)] = Hide
 """
 
 
 HIDE_EXTRAS = hiding(EXTRAS)
+CONSOLE = "from hotgrad_command import main; main()"
 MODULE = "import runpy; runpy.run_module('hotgrad', run_name='__main__', alter_sys=True)"
 
 
@@ -82,6 +91,37 @@ def python(
         text=True,
         timeout=300,
     )
+
+
+class Said(NamedTuple):
+    """What a command did."""
+
+    status: int
+    out: str
+    err: str
+
+
+def commands(beginning: str, calls: list[list[str]], *, path: Path, directory: Path) -> list[Said]:
+    """What each command did, all in one process, which imports torch but once."""
+    code = beginning + (
+        "import sys\nfrom hotgrad_command import main\n"
+        f"for call in {calls!r}:\n"
+        "    sys.argv, status = ['hotgrad', *call], 0\n"
+        "    try:\n        main()\n"
+        "    except SystemExit as end:\n        status = end.code or 0\n"
+        "    for stream in (sys.stdout, sys.stderr):\n"
+        f"        print({END!r}, status, file=stream, flush=True)\n"
+    )
+    done = python(code, path=path, directory=directory)
+    assert done.returncode == 0, done.stderr
+    outs, errs = (re.split(rf"{END} (\d+)\n", stream) for stream in (done.stdout, done.stderr))
+    return [
+        Said(int(status), out, err)
+        for out, status, err in zip(outs[:-1:2], outs[1::2], errs[:-1:2], strict=True)
+    ]
+
+
+END = "-- ended with"
 
 
 def run_tool(*arguments: str) -> None:
@@ -223,7 +263,7 @@ def test_installed_wheel_works_with_torch_alone(installed: Path, tmp_path: Path)
     "start",
     [
         MODULE,
-        "from hotgrad.cli import main; sys.exit(main())",
+        CONSOLE,
     ],
     ids=["python -m hotgrad", "console script"],
 )
@@ -235,16 +275,13 @@ def test_command_without_its_extra_names_it(start: str, installed: Path, tmp_pat
     assert 'pip install "hotgrad[train]"' in line
 
 
-@pytest.mark.parametrize(
-    "arguments", [["select", "wine"], ["infer", "noisy-or"], ["audit", "subset"]]
-)
-def test_a_command_without_any_extra_names_its_own(
-    arguments: list[str], installed: Path, tmp_path: Path
-) -> None:
-    done = python(HIDE_EXTRAS + MODULE, *arguments, path=installed, directory=tmp_path)
-    assert done.returncode == 2, done.stdout + done.stderr
-    (line,) = done.stderr.splitlines()
-    assert f'pip install "hotgrad[{arguments[0]}]"' in line
+def test_a_command_without_any_extra_names_its_own(installed: Path, tmp_path: Path) -> None:
+    calls = [["select", "wine"], ["infer", "noisy-or"], ["audit", "subset"], ["train"]]
+    said = commands(HIDE_EXTRAS, calls, path=installed, directory=tmp_path)
+    for call, (status, _, err) in zip(calls, said, strict=True):
+        assert status == 2
+        (line,) = err.splitlines()
+        assert f'pip install "hotgrad[{call[0]}]"' in line
 
 
 # What one application's extra brings and another's doesn't; an audit needs none of them.
@@ -277,28 +314,29 @@ def test_each_application_needs_its_own_extra_alone(
     installed: Path,
     tmp_path: Path,
 ) -> None:
-    code = hiding(absent) + MODULE
     quick = [] if works[0] in ("audit", "infer") else ["--epochs", "1"]
-    arguments = [*works, *quick, "--out", "run"]
-    done = python(code, *arguments, path=installed, directory=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert "run holds" in done.stdout
-    done = python(code, *refused, path=installed, directory=tmp_path)
-    assert done.returncode == 2, done.stdout
-    (line,) = done.stderr.splitlines()
+    calls = [[*works, *quick, "--out", "run"], refused, ["--help"]]
+    ran, refusal, helped = commands(hiding(absent), calls, path=installed, directory=tmp_path)
+    assert ran.status == 0, ran.err
+    assert "run holds" in ran.out
+    assert refusal.status == 2, refusal.out
+    (line,) = refusal.err.splitlines()
     assert f'pip install "hotgrad[{extra}]"' in line
-    done = python(code, "--help", path=installed, directory=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert works[0] in done.stdout
-    assert refused[0] in done.stdout
+    assert helped.status == 0, helped.err
+    assert f" {works[0]} " in helped.out
+    assert f" {refused[0]} " in helped.out
+    assert f'Needs pip install "hotgrad[{extra}]"' in " ".join(helped.out.split())
 
 
-def test_no_other_command_waits_for_what_select_and_infer_need(tmp_path: Path) -> None:
+def test_no_other_command_waits_for_what_select_and_infer_need(
+    installed: Path, tmp_path: Path
+) -> None:
     code = (
-        "import sys\nfrom hotgrad.cli import app\n"
+        "import sys\nfrom hotgrad_command.app import COMMANDS, command_called\n"
+        "for name in COMMANDS:\n    command_called(name)\n"
         "print(*{name.partition('.')[0] for name in sys.modules})\n"
     )
-    done = python(code, directory=tmp_path)
+    done = python(code, path=installed, directory=tmp_path)
     assert done.returncode == 0, done.stderr
     brought = set(done.stdout.split())
     assert "typer" in brought
@@ -318,18 +356,19 @@ def test_import_brings_no_extra_that_torch_did_not(tmp_path: Path) -> None:
         "before = set(sys.modules)\n"
         "import hotgrad\n"
         "print(*{name.partition('.')[0] for name in set(sys.modules) - before})\n"
-        # an application comes when it is first used
-        "print(*{'hotgrad.vae', 'hotgrad.selection', 'hotgrad.inference'} & set(sys.modules))\n"
+        # an application comes when it is first used, and what only an audit needs when there is one
+        "late = {'vae', 'selection', 'inference', 'audit.measurement', 'audit.statistics'}\n"
+        "print(*{f'hotgrad.{name}' for name in late} & set(sys.modules))\n"
         "print(hotgrad.vae.load.__name__, hotgrad.selection.SubsetSelector.__name__,"
         " hotgrad.inference.fit.__name__)\n"
         "print(hasattr(hotgrad, 'vea'), {'vae', 'selection', 'inference'} <= set(dir(hotgrad)))\n"
     )
     done = python(code, directory=tmp_path)
     assert done.returncode == 0, done.stderr
-    first, applications, used, listed = done.stdout.splitlines()
+    first, early, used, listed = done.stdout.splitlines()
     brought = set(first.split())
     assert "hotgrad" in brought
     assert not brought & EXTRAS
-    assert applications == ""
+    assert early == ""
     assert used == "load SubsetSelector fit"
     assert listed == "False True"

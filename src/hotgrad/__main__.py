@@ -1,6 +1,6 @@
 """`python -m hotgrad`."""
 
-from hotgrad.cli import main
+from hotgrad_command import main
 
 if __name__ == "__main__":
     main()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from hotgrad.cli.app import run
+from hotgrad_command.app import run
 
 
 def stdout(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:

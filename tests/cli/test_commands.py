@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 import subprocess
 import sys
 import warnings
@@ -13,10 +14,10 @@ import pytest
 import torch
 from cli.said import refused, stdout
 from PIL import Image
-from toy_runs import toy_dataset, train_toy
+from toy_runs import toy_dataset
 
 from hotgrad import __version__, vae
-from hotgrad.cli.app import run
+from hotgrad_command.app import run
 
 SMALL = [
     *("--epochs", "2", "--hidden", "16", "--num-latents", "4", "--accelerator", "cpu"),
@@ -29,6 +30,12 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "digits"
     assert run(["train", *SMALL, "--out", str(folder)]) == 0
     return folder
+
+
+@pytest.fixture
+def a_copy(trained: Path, tmp_path: Path) -> Path:
+    """Of the run on the digits, to be changed."""
+    return shutil.copytree(trained, tmp_path / "copy")
 
 
 @pytest.fixture(scope="module")
@@ -78,26 +85,35 @@ def test_train_with_subsets_settles_the_estimator(subsets: Path) -> None:
     assert vae.load(subsets).latent == vae.KSubsetLatent(4, 5, k=2)
 
 
-def test_train_says_where_things_are(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+def test_train_says_how_far_it_is_and_where_things_are(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    no_pictures: None,
 ) -> None:
     monkeypatch.chdir(tmp_path)
     out = stdout(capsys, "train", *SMALL, "--latent", "bernoulli")
+    # a line an epoch, where there is no terminal
+    lines = [line for line in out.splitlines() if ": epoch " in line]
+    assert [line.split("  ")[0] for line in lines] == [f"digits: epoch {n}/2" for n in (1, 2)]
+    assert all("ELBO -" in line and "temp. " in line for line in lines)
     assert "runs/digits-bernoulli holds" in out
-    assert "samples.png" in out
+    assert "metrics.csv" in out
     assert "Next: hotgrad evaluate runs/digits-bernoulli" in out
     assert max(map(len, out.splitlines())) <= 80
     assert (tmp_path / "runs" / "digits-bernoulli" / "model.safetensors").is_file()
 
 
 def test_a_folder_with_brackets_in_its_name(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], no_pictures: None
 ) -> None:
     out = stdout(capsys, "train", *SMALL, "--out", tmp_path / "[bold]" / "[a]")
     assert "[bold]/[a] holds" in out
 
 
-def test_resume_of_a_finished_run(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_resume_of_a_finished_run(
+    trained: Path, capsys: pytest.CaptureFixture[str], no_pictures: None
+) -> None:
     before = (trained / "model.safetensors").read_bytes()
     assert "holds" in stdout(capsys, "train", "--resume", "--out", trained)
     # the settings that it was started with may be repeated
@@ -115,13 +131,11 @@ def test_resume_is_refused(
     assert "--resume needs --out" in refused(capsys, "train", "--resume")
 
 
-def test_a_checkpoint_cut_short(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    folder = tmp_path / "run"
-    stdout(capsys, "train", *SMALL, "--out", folder)
-    whole = (folder / "checkpoint.safetensors").read_bytes()
+def test_a_checkpoint_cut_short(a_copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    whole = (a_copy / "checkpoint.safetensors").read_bytes()
     for length in (0, 3, len(whole) // 2, len(whole) - 1):
-        (folder / "checkpoint.safetensors").write_bytes(whole[:length])
-        said = refused(capsys, "train", "--resume", "--out", folder)
+        (a_copy / "checkpoint.safetensors").write_bytes(whole[:length])
+        said = refused(capsys, "train", "--resume", "--out", a_copy)
         assert "checkpoint.safetensors is damaged, cut short" in said
 
 
@@ -136,18 +150,17 @@ def test_a_model_that_no_memory_holds_is_refused(
 
 
 def test_other_threads_are_told_in_one_line(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    a_copy: Path, capsys: pytest.CaptureFixture[str], no_pictures: None
 ) -> None:
-    folder = tmp_path / "run"
-    stdout(capsys, "train", *SMALL, "--out", folder)
-    record = json.loads((folder / "config.json").read_text())
+    record = json.loads((a_copy / "config.json").read_text())
     record["threads"] += 1
-    (folder / "config.json").write_text(json.dumps(record))
+    (a_copy / "config.json").write_text(json.dumps(record))
+    capsys.readouterr()
     with warnings.catch_warnings():
         warnings.simplefilter("default")
-        assert run(["train", "--resume", "--out", str(folder)]) == 0
+        assert run(["train", "--resume", "--out", str(a_copy)]) == 0
     error = capsys.readouterr().err
-    assert error.startswith(f"hotgrad: {folder} was started with {record['threads']} threads")
+    assert error.startswith(f"hotgrad: {a_copy} was started with {record['threads']} threads")
     assert error.count("\n") == 1
 
 
@@ -204,7 +217,10 @@ CHANGED: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("changed", CHANGED, ids=("bits", "subsets", "concrete"))
 def test_every_option_reaches_the_configuration(
-    changed: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    changed: dict[str, Any],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    no_pictures: None,
 ) -> None:
     everywhere = {"epochs": 1, "batch_size": 999, "accelerator": "cpu"}
     options = [
@@ -452,17 +468,17 @@ def test_other_commands_refuse(
 
 
 def test_a_damaged_model_is_refused_by_every_command(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    a_copy: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder = tmp_path / "run"
-    train_toy(folder)
-    file = folder / "model.safetensors"
+    file = a_copy / "model.safetensors"
+    for written in (*a_copy.glob("codes-*.npz"), *a_copy.glob("generated.*")):
+        written.unlink()
     file.write_bytes(file.read_bytes()[:-5])
     for command in ("evaluate", "generate", "encode"):
-        assert "is damaged, cut short" in refused(capsys, command, folder)
+        assert "is damaged, cut short" in refused(capsys, command, a_copy)
     file.unlink()
     for command in ("evaluate", "generate", "encode"):
-        assert "hasn't finished" in refused(capsys, command, folder)
+        assert "hasn't finished" in refused(capsys, command, a_copy)
 
 
 # The entry points.

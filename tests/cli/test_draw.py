@@ -1,11 +1,12 @@
 """`hotgrad draw`: what is drawn, how it is shown, and what is refused."""
 
+import gc
 import json
 from typing import Any
 
 import pytest
 
-from hotgrad.cli.app import run
+from hotgrad_command.app import command_called, run
 
 
 def drawn(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:
@@ -18,7 +19,7 @@ def drawn(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]
 
 def test_hard_samples_are_one_hot(capsys: pytest.CaptureFixture[str]) -> None:
     record = drawn(capsys, "--probs", "0.5,0.3,0.2", "-n", "50")
-    assert record["law"] == "OneHotCategorical"
+    assert record["distribution"] == "OneHotCategorical"
     assert record["temperature"] is None
     assert record["mean"] == pytest.approx([0.5, 0.3, 0.2])
     assert len(record["samples"]) == 50
@@ -35,7 +36,7 @@ def test_relaxed_samples_lie_on_the_simplex(capsys: pytest.CaptureFixture[str]) 
 
 def test_bits(capsys: pytest.CaptureFixture[str]) -> None:
     record = drawn(capsys, "--probs", "1,0,0.5", "--bits", "-n", "50")
-    assert record["law"] == "Bernoulli"
+    assert record["distribution"] == "Bernoulli"
     first, second, third = zip(*record["samples"], strict=True)
     assert set(first) == {1}
     assert set(second) == {0}
@@ -48,7 +49,7 @@ def test_m_hot_vectors_have_m_ones_and_plackett_luces_marginals(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     record = drawn(capsys, "--probs", "0.5,0.3,0.2", "--m", "2", "-n", "50")
-    assert record["law"] == "PlackettLuceSubset"
+    assert record["distribution"] == "PlackettLuceSubset"
     assert all(sorted(sample) == [0, 1, 1] for sample in record["samples"])
     # left out is who comes last: of the others, one first and one second
     last = [0.3 * 0.2 / 0.7 + 0.2 * 0.3 / 0.8, 0.5 * 0.2 / 0.5 + 0.2 * 0.5 / 0.8]
@@ -167,3 +168,10 @@ def test_bad_input_is_one_line(
     assert message in captured.err
     assert captured.err.startswith("hotgrad: ")
     assert captured.err.count("\n") == 1
+
+
+def test_garbage_is_collected_again_once_a_command_is_imported() -> None:
+    command_called.cache_clear()
+    command_called("draw")
+    assert gc.isenabled()
+    assert gc.get_freeze_count() > 0

@@ -1,6 +1,5 @@
 """How options are shown, named in messages, and refused where they would change nothing."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -11,10 +10,13 @@ import pytest
 import torch
 import typer
 from cli.said import refused, stdout
+from toy_runs import train_toy
 
+from hotgrad import __version__
 from hotgrad.cli import generate as generating
-from hotgrad.cli.app import COMMANDS, run
 from hotgrad.cli.options import naming_options
+from hotgrad_command.app import command_called, run
+from hotgrad_command.commands import COMMANDS
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -27,6 +29,11 @@ def test_help_fits_80_columns_and_names_no_types_of_flags(
     assert "<bool>" not in text.replace("--help  -h      <bool>", "").replace("--help", "")
     assert "<=x<=" not in text
     assert max(map(len, text.splitlines())) <= 80
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_list_of_commands_says_what_each_says_of_itself(command: str) -> None:
+    assert COMMANDS[command].summary == command_called(command).help.splitlines()[0]
 
 
 @pytest.mark.parametrize("seed", ["-1", str(2**63), "x"])
@@ -122,18 +129,36 @@ def test_memory_that_torch_can_t_have_is_one_line(
     assert f"{4 * 2**58:,} bytes" in said
 
 
-def test_the_shell_can_complete_commands_and_options() -> None:
-    shell = {
-        **os.environ,
-        "_HOTGRAD_COMPLETE": "complete_bash",
-        "COMP_WORDS": "hotgrad e",
-        "COMP_CWORD": "1",
-    }
-    code = "from hotgrad_command import main; import sys; sys.argv = ['hotgrad']; main()"
+LIGHT = """
+import json, os, sys
+from hotgrad_command import main
+
+def called(*arguments):
+    sys.argv = ["hotgrad", *arguments]
+    try:
+        main()
+    except SystemExit as done:
+        assert not done.code
+    sys.stdout.flush()
+    assert not {"torch", "hotgrad", "numpy"} & set(sys.modules), arguments
+
+called("--version")
+called("--help")
+called()
+os.environ |= {"_HOTGRAD_COMPLETE": "complete_bash", "COMP_WORDS": "hotgrad e", "COMP_CWORD": "1"}
+called()
+"""
+
+
+def test_version_help_and_completion_wait_for_no_torch() -> None:
     found = subprocess.run(
-        [sys.executable, "-c", code], env=shell, capture_output=True, text=True, check=False
+        [sys.executable, "-c", LIGHT], capture_output=True, text=True, check=False
     )
-    assert found.stdout.split() == ["evaluate", "encode"]
+    assert found.returncode == 0, found.stderr
+    version, *pages = found.stdout.splitlines()
+    assert version == f"hotgrad {__version__}"
+    assert pages[-2:] == ["evaluate", "encode"]
+    assert all(found.stdout.count(f" {command} ") >= 2 for command in COMMANDS)
 
 
 INTERRUPTED = """
@@ -148,6 +173,7 @@ class Slow:
                 signal.pause()
 
 sys.meta_path.insert(0, Slow())
+sys.argv = ["hotgrad", "draw"]
 from hotgrad_command import main
 main()
 """
@@ -171,23 +197,12 @@ def test_ctrl_c_while_the_library_is_imported_is_one_line() -> None:
     assert said == "\nhotgrad: stopped.\n"
 
 
-def test_training_says_a_line_an_epoch_where_there_is_no_terminal(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    small = ["--hidden", "8", "--num-latents", "2", "--accelerator", "cpu", "--batch-size", "500"]
-    arguments = ["train", *small, "--epochs", "3", "--out", tmp_path / "run"]
-    lines = [line for line in stdout(capsys, *arguments).splitlines() if ": epoch " in line]
-    assert [line.split("  ")[0] for line in lines] == [f"digits: epoch {n}/3" for n in (1, 2, 3)]
-    assert all("ELBO -" in line and "temp. " in line for line in lines)
-
-
 def test_what_is_there_is_replaced_only_when_told_to(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    small = ["--hidden", "8", "--num-latents", "2", "--accelerator", "cpu", "--epochs", "1"]
     folder = tmp_path / "run"
-    stdout(capsys, "train", *small, "--out", folder)
-    assert "exists already" in refused(capsys, "train", *small, "--out", folder)
+    train_toy(folder)
+    assert "exists already" in refused(capsys, "train", "--out", folder)
     stdout(capsys, "generate", folder)
     said = refused(capsys, "generate", folder)
     assert "generated.png exists already" in said

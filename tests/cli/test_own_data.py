@@ -10,7 +10,7 @@ from cli.said import refused, stdout
 from toy_runs import toy_config, toy_dataset, train_toy
 
 from hotgrad import vae
-from hotgrad.cli.app import run as hotgrad
+from hotgrad_command.app import run as hotgrad
 
 FEW = ["--num-samples", "2", "--json"]
 
@@ -51,7 +51,7 @@ def test_a_run_on_data_made_in_python_asks_for_them(
 
 
 def test_a_run_on_data_made_in_python_takes_them_as_a_file(
-    in_memory: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    in_memory: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], no_pictures: None
 ) -> None:
     dataset = toy_dataset()
     parts = {split: getattr(dataset, split) for split in ("train", "valid", "test")}
@@ -96,6 +96,7 @@ def test_a_run_is_found_from_another_folder(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
+    no_pictures: None,
 ) -> None:
     monkeypatch.chdir(folder)
     small = ["--epochs", "1", "--hidden", "8", "--num-latents", "2", "--accelerator", "cpu"]
@@ -129,7 +130,7 @@ def test_data_that_changed_are_told(tmp_path: Path, capsys: pytest.CaptureFixtur
 # Codes that can be joined to their rows.
 
 
-def likeliest(run: Path, items: np.ndarray) -> np.ndarray:
+def most_probable(run: Path, items: np.ndarray) -> np.ndarray:
     with torch.no_grad():
         x = torch.from_numpy(items.astype(np.float32)).flatten(1)
         return vae.load(run).encode(x).mode.argmax(-1).numpy()
@@ -145,7 +146,7 @@ def test_codes_come_with_rows_splits_and_labels(
     x = np.load(folder / "mine.npz")["x"]
     with np.load(out) as arrays:
         rows, labels, splits = arrays["rows"], arrays["labels"], arrays["splits"]
-        np.testing.assert_array_equal(arrays["codes"], likeliest(folder / "run", x[rows]))
+        np.testing.assert_array_equal(arrays["codes"], most_probable(folder / "run", x[rows]))
         assert len(arrays["probs"]) == len(rows)
     np.testing.assert_array_equal(labels, rows % 7)
     if split == "all":
@@ -172,7 +173,7 @@ def test_all_splits_of_several_arrays_keep_the_order_of_each(
         assert arrays["rows"].tolist() == [*range(9), *range(2), *range(3)]
         assert arrays["splits"].tolist() == ["train"] * 9 + ["valid"] * 2 + ["test"] * 3
         assert "labels" not in arrays
-        np.testing.assert_array_equal(arrays["codes"], likeliest(folder / "run", x[:14]))
+        np.testing.assert_array_equal(arrays["codes"], most_probable(folder / "run", x[:14]))
 
 
 def test_encode_another_array_of_the_file(
@@ -182,4 +183,4 @@ def test_encode_another_array_of_the_file(
     stdout(capsys, "encode", folder / "run", *data, "--split", "all")
     with np.load(tmp_path / "codes.npz") as arrays:
         y = np.load(folder / "mine.npz")["y"]
-        np.testing.assert_array_equal(arrays["codes"], likeliest(folder / "run", y))
+        np.testing.assert_array_equal(arrays["codes"], most_probable(folder / "run", y))

@@ -12,8 +12,9 @@ from matplotlib.text import Text
 from PIL import Image
 
 from hotgrad import canvas
-from hotgrad.cli import curves
-from hotgrad.cli.plots import save_curves, save_reconstructions, save_samples
+from hotgrad.cli import learning_curves
+from hotgrad.cli.item_pictures import save_reconstructions, save_samples
+from hotgrad.cli.learning_curves import save_curves
 
 
 def pixels(path: Path) -> np.ndarray:
@@ -33,7 +34,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
     def keep(figure: Figure, path: object) -> None:
         figures.append(figure)
 
-    monkeypatch.setattr(curves, "save", keep)
+    monkeypatch.setattr(learning_curves, "save", keep)
     return figures
 
 
@@ -106,8 +107,16 @@ def test_no_samples(tmp_path: Path, shape: tuple[int, ...]) -> None:
 # Reconstructions.
 
 
-@pytest.mark.parametrize("shape", [(1, 8, 8), (30, 28, 28), (5, 3, 6, 7), (16, 13), (4, 1)])
-@pytest.mark.parametrize("denoising", [False, True])
+@pytest.mark.parametrize(
+    ("shape", "denoising"),
+    [
+        ((1, 8, 8), True),
+        ((30, 28, 28), False),
+        ((5, 3, 6, 7), True),
+        ((16, 13), True),
+        ((4, 1), False),
+    ],
+)
 def test_reconstructions_of_every_shape(
     tmp_path: Path, shape: tuple[int, ...], denoising: bool
 ) -> None:
@@ -156,7 +165,7 @@ def test_curves_name_what_they_show(drawn: list[Figure]) -> None:
 
 
 def test_curves_keep_a_gentle_start(drawn: list[Figure]) -> None:
-    rows: list[curves.MetricsRow]
+    rows: list[learning_curves.MetricsRow]
     rows = [{"step": step, "split": "train", "elbo": step - 100.0} for step in range(60)]
     save_curves("unused", rows, title="t")
     assert "steep start cut off" not in texts(drawn[0])
@@ -205,7 +214,7 @@ def test_curves_of_nothing_say_so(tmp_path: Path, drawn: list[Figure]) -> None:
 
 
 def test_curves_of_words() -> None:
-    rows: list[curves.MetricsRow] = [{"step": 1, "split": "train", "elbo": "many"}]
+    rows: list[learning_curves.MetricsRow] = [{"step": 1, "split": "train", "elbo": "many"}]
     with pytest.raises(ValueError, match=r"metrics: elbo is 'many', expected a number or nothing"):
         save_curves("unused", rows, title="t")
 

@@ -14,10 +14,10 @@ import scipy.io
 from data_files import idx, write_binarized, write_mnist
 
 from hotgrad.memory import free_memory
-from hotgrad.vae import reading
+from hotgrad.vae import file_reading
 from hotgrad.vae.data import load_dataset
-from hotgrad.vae.formats import read_amat, read_idx_images
 from hotgrad.vae.numpy_files import read_numpy
+from hotgrad.vae.picture_files import read_amat, read_idx_images
 
 HUGE = 20_000_000
 """Bytes that a bomb unpacks to, from about 20 kB; where none are unpacked, a tenth is not used."""
@@ -116,14 +116,14 @@ def test_what_does_not_fit_in_memory_is_refused_in_one_line(
     path = tmp_path / name
     write(path)
     read(path)
-    monkeypatch.setattr(reading, "free_memory", lambda: 9_999)
+    monkeypatch.setattr(file_reading, "free_memory", lambda: 9_999)
     with pytest.raises(ValueError, match=rf"{name} announces {message} to read, and 9,999 bytes"):
         read(path)
 
 
 def test_a_text_that_does_not_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_binarized(tmp_path)
-    monkeypatch.setattr(reading, "free_memory", lambda: 9_999)
+    monkeypatch.setattr(file_reading, "free_memory", lambda: 9_999)
     with pytest.raises(ValueError, match=r"test.amat announces 10,990 values, which take 109 kB"):
         read_amat(tmp_path / "binarized_mnist_test.amat")
 

@@ -12,8 +12,8 @@ import hotgrad as hg
 from hotgrad import schedules
 from hotgrad.estimators import ESTIMATORS, make_estimator
 from hotgrad.vae import CHOICES, Config, make_latent
-from hotgrad.vae.config import SERVING
-from hotgrad.vae.latent import LAWS
+from hotgrad.vae.latent import DISTRIBUTIONS
+from hotgrad.vae.pairings import WORKING
 
 
 def test_it_survives_json() -> None:
@@ -116,8 +116,8 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"latent": "k-subset", "subset_size": 11}, "less than num_categories=10, got 11"),
     ({"latent": "k-subset", "kl": "concrete"}, "k-subset has no relaxation.*kl=analytic"),
     (
-        {"latent": "k-subset", "estimator": "gumbel-softmax"},
-        "estimator=gumbel-softmax doesn't work with latent=k-subset. Use one of straight-through,",
+        {"latent": "k-subset", "estimator": "reinmax"},
+        "estimator=reinmax doesn't work with latent=k-subset. Use one of straight-through,",
     ),
     (
         {"latent": "bernoulli", "estimator": "relaxed-top-k"},
@@ -152,8 +152,8 @@ def test_what_is_left_open_is_settled(latent: str, estimator: str, size: int) ->
     assert Config.from_dict(json.loads(json.dumps(config.to_dict()))) == config
 
 
-@pytest.mark.parametrize("start", LAWS)
-@pytest.mark.parametrize("latent", LAWS)
+@pytest.mark.parametrize("start", DISTRIBUTIONS)
+@pytest.mark.parametrize("latent", DISTRIBUTIONS)
 def test_what_was_left_open_is_chosen_anew_by_replace(start: str, latent: str) -> None:
     settings: dict[str, Any] = {"num_categories": 6, "num_latents": 3}
     config = dataclasses.replace(Config(latent=start), latent=latent, **settings)
@@ -168,11 +168,11 @@ def test_what_was_asked_for_is_kept_by_replace() -> None:
     config = Config(latent="k-subset", subset_size=4, estimator="straight-through")
     larger = dataclasses.replace(config, num_categories=20)
     assert (larger.estimator, larger.subset_size) == ("straight-through", 4)
-    with pytest.raises(ValueError, match="estimator=gumbel-softmax doesn't work with latent=k-sub"):
-        dataclasses.replace(Config(estimator="gumbel-softmax"), latent="k-subset")
+    with pytest.raises(ValueError, match="estimator=reinmax doesn't work with latent=k-sub"):
+        dataclasses.replace(Config(estimator="reinmax"), latent="k-subset")
     # what a file says was asked for
-    read = Config.from_dict(json.loads(json.dumps(Config().to_dict())))
-    with pytest.raises(ValueError, match="estimator=gumbel-softmax doesn't work with latent=k-sub"):
+    read = Config.from_dict(json.loads(json.dumps(Config(estimator="reinmax").to_dict())))
+    with pytest.raises(ValueError, match="estimator=reinmax doesn't work with latent=k-sub"):
         dataclasses.replace(read, latent="k-subset")
 
 
@@ -181,13 +181,13 @@ def test_half_of_an_odd_number_is_rounded_down() -> None:
     assert Config(latent="k-subset", num_categories=3, subset_size=2).subset_size == 2
 
 
-@pytest.mark.parametrize("latent", LAWS)
+@pytest.mark.parametrize("latent", DISTRIBUTIONS)
 def test_an_estimator_is_admitted_where_it_works(latent: str) -> None:
     """What a configuration admits is what an expectation takes, and nothing else."""
     code = make_latent(latent, 2, 3, 1)
     admitted = set()
     for name in ESTIMATORS:
-        q = code.law(torch.zeros(code.size, requires_grad=True))
+        q = code.distribution(torch.zeros(code.size, requires_grad=True))
         critic = hg.Critic(code.event_shape) if name == "relax" else None
         estimator = make_estimator(name, critic=critic)
         try:
@@ -198,7 +198,7 @@ def test_an_estimator_is_admitted_where_it_works(latent: str) -> None:
                 Config(latent=latent, estimator=name, num_latents=2, num_samples=2)
         else:
             assert Config(latent=latent, estimator=name, num_latents=2, num_samples=2)
-    assert admitted == set(SERVING[latent])
+    assert admitted == set(WORKING[latent])
 
 
 # config.json of a run that was made before codes could be subsets

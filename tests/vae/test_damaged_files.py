@@ -16,9 +16,9 @@ from data_files import (
 )
 
 from hotgrad.vae.data import load_dataset
-from hotgrad.vae.formats import read_amat, read_idx_images
-from hotgrad.vae.matlab import parse_matlab
+from hotgrad.vae.matlab_files import parse_matlab
 from hotgrad.vae.numpy_files import read_numpy
+from hotgrad.vae.picture_files import read_amat, read_idx_images
 
 # Damaged idx files.
 

@@ -14,8 +14,10 @@ import torch
 from data_files import real_data, save, sorted_rows, write_binarized, write_mnist
 from toy_runs import toy_dataset
 
-from hotgrad.vae.data import Dataset, difference, fingerprint, iterate_batches, load_dataset
-from hotgrad.vae.formats import SPLITS, read_idx_images
+from hotgrad.vae.data import Dataset, iterate_batches, load_dataset
+from hotgrad.vae.numpy_files import SPLITS
+from hotgrad.vae.picture_files import read_idx_images
+from hotgrad.vae.run import difference, fingerprint
 
 # The named data sets.
 

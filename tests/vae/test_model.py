@@ -15,9 +15,9 @@ from toy_runs import toy_config, toy_model
 import hotgrad as hg
 from hotgrad import vae
 from hotgrad.estimators import make_estimator
-from hotgrad.vae.config import SERVING
-from hotgrad.vae.latent import LAWS
+from hotgrad.vae.latent import DISTRIBUTIONS
 from hotgrad.vae.likelihood import make_likelihood
+from hotgrad.vae.pairings import WORKING
 
 LATENTS: dict[str, vae.Latent] = {
     "bits": vae.BernoulliLatent(3),
@@ -108,7 +108,7 @@ def test_the_bound_holds() -> None:
 
 
 @pytest.mark.parametrize(
-    ("latent", "name"), [(latent, name) for latent in LATENTS for name in SERVING[NAMES[latent]]]
+    ("latent", "name"), [(latent, name) for latent in LATENTS for name in WORKING[NAMES[latent]]]
 )
 @pytest.mark.parametrize("likelihood", LIKELIHOODS)
 def test_every_estimator_gives_shapes_and_finite_gradients(
@@ -267,7 +267,7 @@ def test_target_replaces_only_what_is_reconstructed(generator: torch.Generator) 
     assert not torch.allclose(plain.reconstruction, denoised.reconstruction)
 
 
-@pytest.mark.parametrize("name", SERVING["categorical"])
+@pytest.mark.parametrize("name", WORKING["categorical"])
 def test_by_default_it_takes_as_few_samples_as_the_estimator_does(name: str) -> None:
     model = toy_model(LATENTS["categories"])
     critic = hg.Critic(model.latent.event_shape).double() if name == "relax" else None
@@ -331,11 +331,11 @@ def test_generate_and_reconstruct(latent: str, generator: torch.Generator) -> No
     possible = torch.stack([torch.sigmoid(model.decoder(z.flatten())) for z in CODES[latent]])
     distances = (items.unsqueeze(1) - possible).norm(dim=-1)
     assert bool((distances.min(1).values < 1e-12).all())
-    likeliest = torch.stack([log_probability(z, model.encoder(X)) for z in CODES[latent]])
-    torch.testing.assert_close(model.reconstruct(X), possible[likeliest.argmax(0)])
+    most_probable = torch.stack([log_probability(z, model.encoder(X)) for z in CODES[latent]])
+    torch.testing.assert_close(model.reconstruct(X), possible[most_probable.argmax(0)])
 
 
-@pytest.mark.parametrize("latent", LAWS)
+@pytest.mark.parametrize("latent", DISTRIBUTIONS)
 def test_the_weights_depend_on_the_seed_alone(latent: str) -> None:
     def weights(seed: int) -> Tensor:
         model = vae.build_model(toy_config(latent=latent, seed=seed), (4, 4))
@@ -527,7 +527,7 @@ def test_a_prior_that_changed_is_seen() -> None:
     assert model.prior() is uniform
     uneven = torch.arange(8.0)
     model.load_state_dict({**model.state_dict(), "prior_logits": uneven})
-    torch.testing.assert_close(model.prior().mean, model.latent.law(uneven).mean)
+    torch.testing.assert_close(model.prior().mean, model.latent.distribution(uneven).mean)
     model.double()
     assert model.prior().mean.dtype == torch.float64
     learned = toy_model(LATENTS["subsets"], learned_prior=True)

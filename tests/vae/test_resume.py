@@ -2,20 +2,17 @@
 
 import csv
 import re
-import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
-from processes import ENVIRONMENT, PATIENCE, Process, Start, ended, wait_until
+from processes import ENVIRONMENT, PATIENCE
 from toy_runs import toy_config, toy_dataset, train_toy
 
 from hotgrad import vae
-from hotgrad.cli.app import run as hotgrad
-from hotgrad.vae.latent import LAWS
+from hotgrad.vae.latent import DISTRIBUTIONS
 
 EPOCHS = 40
 # a baseline with a state, targets and codes that are drawn, a temperature that falls
@@ -24,18 +21,6 @@ OPTIONS = (
     "--estimator score-function --baseline moving-average --targets dynamic --prior learned "
     "--corruption mask --seed 3 --out"
 ).split()
-
-
-def finish(process: Process) -> None:
-    output, error = process.communicate(timeout=PATIENCE)
-    assert process.returncode == 0, output + error
-
-
-def kill_when(process: Process, moment: Callable[[], bool]) -> None:
-    wait_until(moment, process)
-    process.kill()
-    process.communicate()
-    assert process.returncode == -signal.SIGKILL
 
 
 def metrics(folder: Path) -> list[dict[str, str]]:
@@ -56,69 +41,71 @@ def assert_same_run(folder: Path, peaceful: Path) -> None:
     assert files[0] == files[1]
 
 
-@pytest.fixture(scope="module")
-def peaceful(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The run that nobody killed."""
-    folder = tmp_path_factory.mktemp("peaceful") / "run"
-    with ended() as start:
-        finish(start(*OPTIONS, str(folder)))
-    return folder
-
-
-def test_killed_twice_and_resumed(
-    tmp_path: Path, peaceful: Path, capsys: pytest.CaptureFixture[str], start: Start
-) -> None:
-    folder = tmp_path / "run"
-    checkpoint = folder / "checkpoint.safetensors"
-
-    kill_when(start(*OPTIONS, str(folder)), folder.exists)
-    assert (folder / "config.json").is_file()
-    assert not (folder / "model.safetensors").exists()
-    assert hotgrad(["evaluate", str(folder)]) == 2
-    error = capsys.readouterr().err
-    assert re.fullmatch(r"hotgrad: .* has no model\.safetensors: .* --resume\.\n", error)
-
-    before = checkpoint.stat().st_mtime_ns if checkpoint.exists() else 0
-    resumed = start("train", "--resume", "--out", str(folder))
-    kill_when(resumed, lambda: checkpoint.exists() and checkpoint.stat().st_mtime_ns > before)
-
-    finish(start("train", "--resume", "--out", str(folder)))
-    assert_same_run(folder, peaceful)
-
-
-# One process that has imported everything, and forks: twenty starts in the time of two.
-MANY_KILLS = """
-import os, random, signal, sys, time
+# One process that has imported everything, and forks: thirty starts in the time of one.
+KILLING = """
+import os, random, re, signal, sys, time
 from pathlib import Path
-from hotgrad.cli.app import run
-import sklearn.datasets, matplotlib.backends.backend_agg
+from hotgrad_command.app import run
+import hotgrad.cli.train, sklearn.datasets, matplotlib.backends.backend_agg
 
-*options, folder, kills, seed = sys.argv[1:]
-moments = random.Random(int(seed))
-killed = 0
-while True:
-    resume = ["train", "--resume", "--out", folder]
-    arguments = resume if Path(folder).exists() else [*options, folder]
+*options, where = sys.argv[1:]
+
+def begin(folder):
+    resume = ["train", "--resume", "--out", str(folder)]
     child = os.fork()
     if child == 0:
-        os._exit(run(arguments))
-    if killed < int(kills):
-        time.sleep(moments.uniform(0.0, 0.35))
-        os.kill(child, signal.SIGKILL)
+        os._exit(run(resume if folder.exists() else [*options, str(folder)]))
+    return child
+
+def kill(child):
+    os.kill(child, signal.SIGKILL)
     _, status = os.waitpid(child, 0)
-    if not os.WIFSIGNALED(status):
+    return os.WIFSIGNALED(status)
+
+def finish(child):
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 0, status
+
+def kill_when(child, moment):
+    while not moment():
+        assert os.waitpid(child, os.WNOHANG) == (0, 0)
+        time.sleep(0.001)
+    assert kill(child)
+
+# left in peace
+finish(begin(Path(where, "peaceful")))
+
+# killed as soon as there is a folder, and again after its first checkpoint
+folder = Path(where, "twice")
+checkpoint = folder / "checkpoint.safetensors"
+kill_when(begin(folder), folder.exists)
+assert (folder / "config.json").is_file() and not (folder / "model.safetensors").exists()
+assert run(["evaluate", str(folder)]) == 2
+before = checkpoint.stat().st_mtime_ns if checkpoint.exists() else 0
+kill_when(begin(folder), lambda: checkpoint.exists() and checkpoint.stat().st_mtime_ns > before)
+finish(begin(folder))
+
+# killed at any moment
+folder, moments = Path(where, "often"), random.Random(7)
+kills = 0
+while kills < 20:
+    child = begin(folder)
+    time.sleep(moments.uniform(0.0, 0.35))
+    if not kill(child):
         break
-    killed += 1
-print("killed", killed)
-sys.exit(os.waitstatus_to_exitcode(status))
+    kills += 1
+else:
+    finish(begin(folder))
+print("killed", kills)
 """
 
 
-def test_killed_again_and_again(tmp_path: Path, peaceful: Path) -> None:
-    folder = tmp_path / "run"
-    arguments = [*OPTIONS, str(folder), "20", "7"]
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, str]:
+    """A folder with runs left in peace, killed twice and killed often; what was printed."""
+    folder = tmp_path_factory.mktemp("killed")
     done = subprocess.run(
-        [sys.executable, "-c", MANY_KILLS, *arguments],
+        [sys.executable, "-c", KILLING, *OPTIONS, str(folder)],
         capture_output=True,
         text=True,
         env=ENVIRONMENT,
@@ -126,15 +113,25 @@ def test_killed_again_and_again(tmp_path: Path, peaceful: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    kills = int(done.stdout.split()[-1])
-    assert kills >= 3, "the run was too short to be killed"
-    assert_same_run(folder, peaceful)
+    return folder, done.stdout, done.stderr
+
+
+def test_killed_twice_and_resumed(killed: tuple[Path, str, str]) -> None:
+    folder, _, said = killed
+    assert re.search(r"hotgrad: .* has no model\.safetensors: .* --resume\.\n", said)
+    assert_same_run(folder / "twice", folder / "peaceful")
+
+
+def test_killed_again_and_again(killed: tuple[Path, str, str]) -> None:
+    folder, printed, _ = killed
+    assert int(printed.split()[-1]) >= 3, "the run was too short to be killed"
+    assert_same_run(folder / "often", folder / "peaceful")
 
 
 # What is left to say needs no process of its own.
 
 
-@pytest.mark.parametrize("latent", LAWS)
+@pytest.mark.parametrize("latent", DISTRIBUTIONS)
 def test_a_run_stopped_between_epochs_ends_as_one_left_in_peace(
     tmp_path: Path, latent: str
 ) -> None:

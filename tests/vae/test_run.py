@@ -12,7 +12,7 @@ from toy_runs import toy_config, toy_dataset, train_toy
 
 from hotgrad import vae
 from hotgrad.tensor_files import read_tensors, write_tensors
-from hotgrad.vae.latent import LAWS
+from hotgrad.vae.latent import DISTRIBUTIONS
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def resume(run: Path, **changes: Any) -> vae.VAE:
     return vae.train(config, run, dataset=toy_dataset(), resume=True)
 
 
-@pytest.mark.parametrize("latent", LAWS)
+@pytest.mark.parametrize("latent", DISTRIBUTIONS)
 @pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian"])
 def test_load_gives_the_trained_model(tmp_path: Path, latent: str, likelihood: str) -> None:
     trained = train_toy(tmp_path / "run", latent=latent, likelihood=likelihood)

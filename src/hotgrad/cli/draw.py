@@ -57,8 +57,8 @@ def draw(
     if bits and m is not None:
         raise ValueError("Give either --bits or --m: bits have no fixed number of ones.")
     name, text = ("probs", probs) if probs is not None else ("logits", logits)
-    law = distributions.Bernoulli if bits else distributions.OneHotCategorical
-    q: Any = law(**{name: _numbers(name, str(text))}, validate_args=True)
+    kind = distributions.Bernoulli if bits else distributions.OneHotCategorical
+    q: Any = kind(**{name: _numbers(name, str(text))}, validate_args=True)
     if m is not None:
         check_subset_size(m, q.event_shape[0], "--m")
         q = distributions.PlackettLuceSubset(q.logits, m, validate_args=True)
@@ -78,7 +78,7 @@ def draw(
         samples = GumbelSoftmax(temperature).sample(q, (count,), generator=generator)
     if as_json:
         record = {
-            "law": type(q).__name__,
+            "distribution": type(q).__name__,
             "mean": q.mean.tolist(),
             "temperature": temperature,
             "samples": samples.tolist(),

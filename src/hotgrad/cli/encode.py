@@ -22,7 +22,7 @@ from hotgrad.cli.runs import (
 from hotgrad.cli.terminal import say
 from hotgrad.files import check_new_file, written_whole
 from hotgrad.ops.checks import check_choice
-from hotgrad.vae.formats import SPLITS
+from hotgrad.vae.numpy_files import SPLITS
 
 ENCODE_BATCH = 1000
 
@@ -38,7 +38,7 @@ def encode(
     ] = None,
     overwrite: OverwriteOption = False,
 ) -> None:
-    """Write each item's likeliest code and its marginals to an .npz file.
+    """Write each item's most probable code and its marginals to an .npz file.
 
     It holds, one entry an item:
 

@@ -8,7 +8,7 @@ import torch
 import typer
 
 from hotgrad import vae
-from hotgrad.cli.plots import save_samples
+from hotgrad.cli.item_pictures import save_samples
 from hotgrad.cli.runs import OverwriteOption, RunArgument, SeedOption
 from hotgrad.cli.terminal import say
 from hotgrad.files import check_new_file, written_whole

@@ -1,17 +1,20 @@
 """Options of the commands, and how their help and their messages name them."""
 
+import inspect
 import re
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 import typer
 from typer.core import TyperCommand
+
+F = TypeVar("F", bound=Callable[..., None])
 
 LARGEST_SEED = 2**63 - 1
 
 
 class Command(TyperCommand):
-    """A command in whose help a flag stands alone, without a type that nobody types."""
+    """A command whose messages name its options, and in whose help a flag has no type."""
 
     def get_params(self, ctx: Any) -> Any:
         params = super().get_params(ctx)
@@ -19,6 +22,14 @@ class Command(TyperCommand):
             if getattr(param, "is_flag", False):
                 param.metavar = " "
         return params
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (ValueError, NotImplementedError) as error:
+            spelt = {p.name: [o for o in p.opts if o.startswith("--")] for p in self.params}
+            options = {str(name): long[0] for name, long in spelt.items() if long}
+            raise ValueError(naming_options(str(error), options)) from error
 
 
 def option(panel: str | None, text: str, *names: str, metavar: str | None = None) -> Any:
@@ -40,6 +51,29 @@ def seed_option(panel: str | None, text: str, *, largest: int = LARGEST_SEED) ->
 def overwrite_option(panel: str | None, what: str) -> Any:
     """The flag of every command that writes results under a name that may be taken."""
     return typer.Option("--overwrite", help=f"Replace {what}.", rich_help_panel=panel)
+
+
+def with_options(declared: Mapping[str, tuple[Any, Any]]) -> Callable[[F], F]:
+    """A command with options that are declared elsewhere, in the place of its `**settings`.
+
+    Args:
+        declared: by name the annotation of each, as `Annotated` has it, and its default.
+    """
+
+    def decorate(function: F) -> F:
+        own = inspect.signature(function)
+        context, *rest = own.parameters.values()
+        keyword = inspect.Parameter.KEYWORD_ONLY
+        options = [
+            inspect.Parameter(name, keyword, default=default, annotation=annotation)
+            for name, (annotation, default) in declared.items()
+        ]
+        kept = [p.replace(kind=keyword) for p in rest if p.kind is not p.VAR_KEYWORD]
+        signature = own.replace(parameters=[context, *options, *kept])
+        function.__signature__ = signature  # type: ignore[attr-defined]
+        return function
+
+    return decorate
 
 
 def naming_options(message: str, options: Mapping[str, str]) -> str:

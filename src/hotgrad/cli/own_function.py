@@ -85,7 +85,8 @@ def _module(name: str) -> ModuleType:
 
 
 def _file(path: Path) -> ModuleType:
-    # a name of its own, since the file may be called as an installed module is
+    # a name of its own, since the file may be called as an installed module is; and not by runpy,
+    # which promises nothing of functions that are called after it has returned
     spec = spec_from_file_location(f"hotgrad_own_{path.stem}", path)
     if not path.is_file() or spec is None or spec.loader is None:
         raise ValueError(f"There is no file {path}.")

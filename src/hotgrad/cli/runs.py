@@ -10,7 +10,7 @@ from torch import Tensor
 from hotgrad import vae
 from hotgrad.cli.options import overwrite_option, seed_option
 from hotgrad.cli.terminal import complain
-from hotgrad.vae.formats import SPLITS
+from hotgrad.vae.numpy_files import SPLITS
 
 RunArgument = Annotated[
     Path, typer.Argument(help="Folder that `hotgrad train` made.", metavar="RUN")

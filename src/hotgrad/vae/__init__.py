@@ -3,9 +3,10 @@
 Needs the `train` extra: `pip install "hotgrad[train]"`.
 """
 
-from hotgrad.vae.bound import Evaluation, elbo, evaluate, importance_weighted_bound
+from hotgrad.vae.build import build_model
 from hotgrad.vae.config import CHOICES, Config
 from hotgrad.vae.data import Dataset, load_dataset
+from hotgrad.vae.evaluation import Evaluation, elbo, evaluate, importance_weighted_bound
 from hotgrad.vae.inputs import check_fits, corrupt, make_targets
 from hotgrad.vae.latent import (
     BernoulliLatent,
@@ -15,7 +16,7 @@ from hotgrad.vae.latent import (
     make_latent,
 )
 from hotgrad.vae.likelihood import BernoulliLikelihood, GaussianLikelihood
-from hotgrad.vae.model import VAE, Elbo, build_model
+from hotgrad.vae.model import VAE, Elbo
 from hotgrad.vae.networks import make_decoder, make_encoder
 from hotgrad.vae.run import RunFolder, load
 from hotgrad.vae.training import NonFiniteLossError, Progress, train

@@ -16,8 +16,11 @@ import torch
 from torch import Tensor, nn
 
 from hotgrad.tensor_files import read_tensors, write_tensors
-from hotgrad.vae.agreement import check_finite, check_tensors
 from hotgrad.vae.run import METRICS, Row
+from hotgrad.vae.validation import check_finite, check_tensors
+
+PREFIX = "trainee."
+"""Of the objective's tensors in the file."""
 
 
 @dataclass(frozen=True)
@@ -33,20 +36,20 @@ class Checkpoint:
     """`trainee.NAME` of all parameters and buffers, `optimizer.KEY.NAME` of its averages."""
 
     @property
-    def trainee(self) -> dict[str, Tensor]:
+    def objective(self) -> dict[str, Tensor]:
         """The state of the model and its estimator."""
-        return _under("trainee.", self.tensors)
+        return _under(PREFIX, self.tensors)
 
     @property
     def model(self) -> dict[str, Tensor]:
         """The state of the model alone."""
-        return _under("model.", self.trainee)
+        return _under("model.", self.objective)
 
 
-def state_tensors(trainee: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+def state_tensors(objective: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     """The state of both, as a checkpoint names it."""
-    names = [name for name, _ in trainee.named_parameters()]
-    tensors = {f"trainee.{name}": tensor for name, tensor in trainee.state_dict().items()}
+    names = [name for name, _ in objective.named_parameters()]
+    tensors = {PREFIX + name: tensor for name, tensor in objective.state_dict().items()}
     for index, averages in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{key}.{names[index]}": its for key, its in averages.items()}
     return tensors
@@ -75,14 +78,14 @@ def load_checkpoint(path: Path) -> Checkpoint:
             f"{path} is not a checkpoint of a run: expected its epoch, step, rows and settings "
             "beside the tensors. Start again in another folder."
         )
-    check_finite(path, checkpoint.trainee)
+    check_finite(path, checkpoint.objective)
     return checkpoint
 
 
 def restore(
     checkpoint: Checkpoint,
     path: Path,
-    trainee: nn.Module,
+    objective: nn.Module,
     optimizer: torch.optim.Optimizer,
     averages: tuple[str, ...],
 ) -> None:
@@ -91,7 +94,7 @@ def restore(
     Args:
         checkpoint: as read from `path`.
         path: for messages.
-        trainee: as its configuration makes it.
+        objective: as its configuration makes it.
         optimizer: of its parameters; its settings stay as they are.
         averages: what it keeps of each parameter: tensors of that shape, and the scalar `step`.
 
@@ -100,10 +103,10 @@ def restore(
             impossible; nothing was copied.
     """
     tensors = checkpoint.tensors
-    expected = {f"trainee.{name}": tensor for name, tensor in trainee.state_dict().items()}
+    expected = {PREFIX + name: tensor for name, tensor in objective.state_dict().items()}
     scalar = torch.zeros((), dtype=torch.float32)
     state = {}
-    for index, (name, parameter) in enumerate(trainee.named_parameters()):
+    for index, (name, parameter) in enumerate(objective.named_parameters()):
         names = {key: f"optimizer.{key}.{name}" for key in averages}
         # a parameter that never had a gradient has no averages
         if tensors.keys().isdisjoint(names.values()):
@@ -117,7 +120,7 @@ def restore(
                 f"{path} counts {count.item():g} steps of {name}, expected at most "
                 f"{checkpoint.step}. Start again in another folder."
             )
-    trainee.load_state_dict(checkpoint.trainee)
+    objective.load_state_dict(checkpoint.objective)
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": state, "param_groups": groups})
 

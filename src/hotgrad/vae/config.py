@@ -1,81 +1,40 @@
 """Everything that defines a run, in one frozen dataclass that checks itself and travels as JSON."""
 
 import dataclasses
-import math
 from dataclasses import dataclass
+from functools import partial
+from itertools import chain
 from typing import Any
 
 from hotgrad import schedules
-from hotgrad.estimators import (
-    ESTIMATORS,
-    Learned,
-    LeaveOneOut,
-    MovingAverage,
-    NoBaseline,
-    has_baseline,
-    missing_methods,
-)
-from hotgrad.estimators.score_function import Baseline
+from hotgrad.estimators import ESTIMATORS
 from hotgrad.ops.checks import (
     as_shape,
     check_choice,
     check_count,
     check_instance,
-    check_number,
     check_one_temperature,
     check_positive,
     check_text,
     listed,
     plain_fields,
 )
-from hotgrad.vae.latent import LAWS
+from hotgrad.vae.latent import DISTRIBUTIONS
 from hotgrad.vae.likelihood import LIKELIHOODS
 from hotgrad.vae.networks import NETWORKS
-
-SERVING: dict[str, tuple[str, ...]] = {
-    latent: tuple(name for name, cls in ESTIMATORS.items() if not missing_methods(cls, law))
-    for latent, law in LAWS.items()
-}
-"""The estimators that each kind of code admits."""
-
-BASELINES: dict[str, type[Baseline]] = {
-    "leave-one-out": LeaveOneOut,
-    "none": NoBaseline,
-    "moving-average": MovingAverage,
-    "learned": Learned,
-}
-"""By the names that a configuration gives them."""
-
-CHOICES: dict[str, tuple[str, ...]] = {
-    "latent": tuple(LAWS),
-    "network": NETWORKS,
-    "likelihood": LIKELIHOODS,
-    "targets": ("grey", "dynamic", "threshold"),
-    "prior": ("uniform", "learned"),
-    "kl": ("analytic", "concrete"),
-    "estimator": (
-        "auto",
-        *(name for name in ESTIMATORS if any(name in names for names in SERVING.values())),
-    ),
-    "baseline": tuple(BASELINES),
-    "schedule": ("constant", "exponential", "linear", "cosine"),
-    "corruption": ("none", "mask", "gaussian"),
-    "optimizer": ("adam", "sgd"),
-    "accelerator": ("auto", "cpu", "cuda", "mps"),
-    "precision": ("32-true", "bf16-mixed", "16-mixed", "64-true"),
-}
-
-
-class _ChosenName(str):
-    """A choice that was left open: `dataclasses.replace` hands it on, and it is made anew."""
-
-    __slots__ = ()
-
-
-class _ChosenSize(int):
-    """A choice that was left open: `dataclasses.replace` hands it on, and it is made anew."""
-
-    __slots__ = ()
+from hotgrad.vae.pairings import BASELINES, WORKING, check_budget, check_num_samples
+from hotgrad.vae.settings import (
+    DATA,
+    GRADIENT,
+    MODEL,
+    TRAINING,
+    ChosenName,
+    ChosenSize,
+    check_level,
+    check_optional_text,
+    setting,
+    setting_of,
+)
 
 
 @dataclass(frozen=True)
@@ -94,65 +53,142 @@ class Config:
         ('gumbel-softmax', 'straight-through')
     """
 
-    data: str = "digits"
-    data_dir: str | None = None
-    column: str | None = None
-    targets: str = "grey"
-    corruption: str = "none"
-    corruption_level: float = 0.25
+    data: str = setting(
+        "digits",
+        DATA,
+        "digits, mnist, binarized-mnist, or a .npy or .npz file.",
+        check_text,
+        placeholder="NAME",
+    )
+    data_dir: str | None = setting(
+        None,
+        DATA,
+        "Folder with mnist or binarized-mnist in it.",
+        check_optional_text,
+        placeholder="DIR",
+    )
+    column: str | None = setting(
+        None, DATA, "Array to take from an .npz file.", check_optional_text, placeholder="NAME"
+    )
+    targets: str = setting(
+        "grey",
+        DATA,
+        "Grey as is, binarised anew each time, or at 0.5: ",
+        choices=("grey", "dynamic", "threshold"),
+    )
+    corruption: str = setting(
+        "none",
+        DATA,
+        "Denoising, what the encoder's input suffers: ",
+        choices=("none", "mask", "gaussian"),
+    )
+    corruption_level: float = setting(
+        0.25, DATA, "Share of masked values, or the noise's standard deviation.", check_level
+    )
 
-    latent: str = "categorical"
-    num_latents: int = 20
-    num_categories: int = 10
-    subset_size: int = 0
-    network: str = "mlp"
-    hidden: tuple[int, ...] = (256,)
-    likelihood: str = "bernoulli"
-    prior: str = "uniform"
+    latent: str = setting("categorical", MODEL, "Kind of code: ", choices=tuple(DISTRIBUTIONS))
+    num_latents: int = setting(20, MODEL, "Latent variables or bits.", check_count)
+    num_categories: int = setting(
+        10,
+        MODEL,
+        "Categories of each variable (categorical, k-subset).",
+        partial(check_count, minimum=2),
+    )
+    subset_size: int = setting(
+        0,
+        MODEL,
+        "How many of them each variable has (k-subset); 0 is half.",
+        partial(check_count, minimum=0),
+    )
+    network: str = setting("mlp", MODEL, choices=NETWORKS)
+    hidden: tuple[int, ...] = setting(
+        (256,),
+        MODEL,
+        "Hidden widths of the MLP, from the data inwards.",
+        partial(as_shape, minimum=1),
+        placeholder="N,N,..",
+    )
+    likelihood: str = setting(
+        "bernoulli", MODEL, "For values in [0, 1], or for any: ", choices=LIKELIHOODS
+    )
+    prior: str = setting("uniform", MODEL, choices=("uniform", "learned"))
 
-    estimator: str = "auto"
-    baseline: str = "leave-one-out"
-    num_samples: int = 1
-    kl: str = "analytic"
-    prior_temperature: float = 0.5
-    schedule: str = "cosine"
-    temperature: float = 1.0
-    min_temperature: float = 0.3
-    anneal_rate: float = 1e-4
-    anneal_every: int = 500
+    estimator: str = setting(
+        "auto",
+        GRADIENT,
+        "auto suits --latent: ",
+        choices=("auto", *(name for name in ESTIMATORS if name in {*chain(*WORKING.values())})),
+    )
+    baseline: str = setting(
+        "leave-one-out", GRADIENT, "Of score-function and muprop: ", choices=tuple(BASELINES)
+    )
+    num_samples: int = setting(
+        1,
+        GRADIENT,
+        "Codes drawn for each item in a step; an even number for arm and disarm, at least 2 for "
+        "unordered-set. indecater decodes each of them with one variable changed, in every way: "
+        "181 times at 20 x 10.",
+        check_count,
+    )
+    kl: str = setting(
+        "analytic",
+        GRADIENT,
+        "Between the discrete distributions, or between relaxed densities: ",
+        choices=("analytic", "concrete"),
+    )
+    prior_temperature: float = setting(
+        0.5, GRADIENT, "Of the prior (--kl concrete).", check_one_temperature
+    )
+    schedule: str = setting(
+        "cosine",
+        GRADIENT,
+        "Of the temperature: ",
+        choices=("constant", "exponential", "linear", "cosine"),
+    )
+    temperature: float = setting(
+        1.0,
+        GRADIENT,
+        "Temperature at the start; rebar and relax learn it from there.",
+        check_one_temperature,
+    )
+    min_temperature: float = setting(
+        0.3, GRADIENT, "Temperature at the end.", check_one_temperature
+    )
+    anneal_rate: float = setting(
+        1e-4, GRADIENT, "Decay a step (--schedule exponential).", schedules.check_rate
+    )
+    anneal_every: int = setting(
+        500, GRADIENT, "Steps between changes (--schedule exponential).", check_count
+    )
 
-    epochs: int = 100
-    batch_size: int = 100
-    optimizer: str = "adam"
-    learning_rate: float = 1e-3
-    seed: int = 0
-    accelerator: str = "auto"
-    devices: int = 1
-    precision: str = "32-true"
+    epochs: int = setting(100, TRAINING, "Passes over the training data.", check_count)
+    batch_size: int = setting(100, TRAINING, "Items a step on each device.", check_count)
+    optimizer: str = setting("adam", TRAINING, "sgd has momentum 0.9: ", choices=("adam", "sgd"))
+    learning_rate: float = setting(1e-3, TRAINING, "Of the optimiser.", check_positive)
+    seed: int = setting(
+        0,
+        TRAINING,
+        "On a CPU the same seed with as many threads gives the same weights, bit for bit.",
+        partial(check_count, minimum=0),
+    )
+    accelerator: str = setting("auto", TRAINING, choices=("auto", "cpu", "cuda", "mps"))
+    devices: int = setting(1, TRAINING, "How many.", check_count)
+    precision: str = setting(
+        "32-true", TRAINING, choices=("32-true", "bf16-mixed", "16-mixed", "64-true")
+    )
 
     def __post_init__(self) -> None:
         # JSON has no word for NumPy's
         plain_fields(self)
-        for name, known in CHOICES.items():
-            check_choice(name, getattr(self, name), known)
-        for name in ("data", "data_dir", "column"):
-            if name == "data" or getattr(self, name) is not None:
-                check_text(getattr(self, name), name)
-        for name in ("num_latents", "num_samples", "epochs", "batch_size"):
-            check_count(getattr(self, name), name)
-        for name in ("anneal_every", "devices"):
-            check_count(getattr(self, name), name)
-        check_count(self.num_categories, "num_categories", minimum=2)
-        check_count(self.subset_size, "subset_size", minimum=0)
-        self._settle()
-        check_count(self.seed, "seed", minimum=0)
+        for declared in dataclasses.fields(self):
+            known, name, value = setting_of(declared), declared.name, getattr(self, declared.name)
+            if known.choices:
+                check_choice(name, value, known.choices)
+            if known.check is not None:
+                known.check(value, name)
         # a list would make a run differ from the same run read back from JSON
-        object.__setattr__(self, "hidden", tuple(as_shape(self.hidden, "hidden", minimum=1)))
-        for name in ("temperature", "min_temperature", "prior_temperature"):
-            check_one_temperature(getattr(self, name), name)
-        check_positive(self.learning_rate, "learning_rate")
-        check_level(self.corruption_level, "corruption_level")
-        schedules.check_rate(self.anneal_rate, "anneal_rate")
+        object.__setattr__(self, "hidden", tuple(self.hidden))
+        self._settle()
         if self.schedule != "constant" and self.min_temperature > self.temperature:
             raise ValueError(
                 f"min_temperature={self.min_temperature:g} is above temperature="
@@ -163,8 +199,10 @@ class Config:
                 "kl=concrete scores relaxed samples, which only estimator=gumbel-softmax draws; "
                 f"got estimator={self.estimator}. Use kl=analytic."
             )
-        self._check_num_samples()
-        self._check_budget()
+        check_num_samples(self.estimator, self.baseline, self.num_samples)
+        check_budget(
+            self.estimator, self.latent, self.num_latents, self.num_categories, self.subset_size
+        )
         if self.targets != "grey" and self.likelihood == "gaussian":
             raise ValueError(
                 f"targets={self.targets} makes binary targets, which need likelihood=bernoulli."
@@ -173,10 +211,10 @@ class Config:
 
     def _settle(self) -> None:
         """Choose what was left open, and refuse an estimator that doesn't fit the code."""
-        if isinstance(self.subset_size, _ChosenSize):
+        if isinstance(self.subset_size, ChosenSize):
             object.__setattr__(self, "subset_size", 0)
         if self.latent == "k-subset":
-            size = self.subset_size or _ChosenSize(self.num_categories // 2)
+            size = self.subset_size or ChosenSize(self.num_categories // 2)
             if size >= self.num_categories:
                 raise ValueError(
                     f"subset_size must be less than num_categories={self.num_categories}, got "
@@ -188,58 +226,13 @@ class Config:
                     "kl=concrete scores relaxed samples, and latent=k-subset has no relaxation "
                     "with a density. Use kl=analytic, which is exact."
                 )
-        serving = SERVING[self.latent]
-        if self.estimator == "auto" or isinstance(self.estimator, _ChosenName):
-            best = "gumbel-softmax" if "gumbel-softmax" in serving else "straight-through"
-            object.__setattr__(self, "estimator", _ChosenName(best))
-        if self.estimator not in serving:
+        working = WORKING[self.latent]
+        if self.estimator == "auto" or isinstance(self.estimator, ChosenName):
+            object.__setattr__(self, "estimator", ChosenName(working[0]))
+        if self.estimator not in working:
             raise ValueError(
                 f"estimator={self.estimator} doesn't work with latent={self.latent}. "
-                f"Use one of {', '.join(serving)}."
-            )
-
-    def _check_num_samples(self) -> None:
-        """Refuse a number of samples that the estimator can't take."""
-        needs: Any = ESTIMATORS[self.estimator]
-        who, instead, paired = f"estimator={self.estimator}", "", needs.paired
-        if has_baseline(needs):
-            needs = BASELINES[self.baseline]
-            who += f" with baseline={self.baseline}"
-            instead = " or another baseline, such as moving-average"
-        least = getattr(needs, "least_samples", 1)
-        if self.num_samples < least:
-            raise ValueError(
-                f"{who} needs num_samples of at least {least}, got {self.num_samples}. "
-                f"Use num_samples={least}{instead}."
-            )
-        if paired and self.num_samples % 2:
-            raise ValueError(
-                f"{who} draws samples in pairs: num_samples must be even, got "
-                f"{self.num_samples}. Use num_samples={self.num_samples + 1}."
-            )
-
-    def _check_budget(self) -> None:
-        """Refuse to list more states than the estimator does: of the code, or of a variable."""
-        budget: int | None = getattr(ESTIMATORS[self.estimator], "budget", None)
-        if budget is None:
-            return
-        ways = 2 if self.latent == "bernoulli" else self.num_categories
-        text = str(ways)
-        if self.latent == "k-subset":
-            text = f"C({self.num_categories}, {self.subset_size})"
-            # which is no less than num_categories, and slow to count where that is huge
-            if ways <= budget:
-                ways = math.comb(self.num_categories, self.subset_size)
-        if self.estimator != "exact":
-            if ways > budget:
-                raise ValueError(
-                    f"estimator={self.estimator} lists the {text} states of a variable, more than "
-                    f"{budget:,}. Use fewer num_categories or another estimator."
-                )
-        elif min(ways, budget + 1) ** min(self.num_latents, 64) > budget:
-            raise ValueError(
-                f"estimator=exact sums over {text}^{self.num_latents} codes, more than "
-                f"{budget:,}. Use fewer num_latents or another estimator."
+                f"Use one of {', '.join(working)}."
             )
 
     def make_schedule(self, total_steps: int) -> "Schedule":
@@ -274,6 +267,9 @@ class Config:
 Schedule = schedules.Constant | schedules.Exponential | schedules.Linear | schedules.Cosine
 
 
-def check_level(level: float, name: str = "level") -> None:
-    """A share of values, or a standard deviation, in (0, 1]."""
-    check_number(level, name, lambda number: 0 < number <= 1, "above 0 and at most 1")
+CHOICES: dict[str, tuple[str, ...]] = {
+    declared.name: setting_of(declared).choices
+    for declared in dataclasses.fields(Config)
+    if setting_of(declared).choices
+}
+"""The values that a setting may have, where they can be listed."""

@@ -5,7 +5,6 @@ Splits and shuffles are fixed, so that every run sees the same test rows.
 """
 
 import difflib
-import hashlib
 import math
 import os
 from collections.abc import Iterator, Mapping
@@ -22,7 +21,7 @@ from torch import Tensor
 from hotgrad.files import as_path
 from hotgrad.ops.checks import as_shape, check_count, check_flag, check_tensor, check_text
 from hotgrad.vae import sources
-from hotgrad.vae.formats import SPLITS
+from hotgrad.vae.numpy_files import SPLITS
 
 NAMED_DATASETS = ("digits", "mnist", "binarized-mnist")
 
@@ -187,31 +186,6 @@ def load_dataset(
     if name == "mnist":
         return _assemble(sources.mnist(folder))
     return _assemble(sources.binarized_mnist(folder))
-
-
-def fingerprint(dataset: Dataset) -> dict[str, Any]:
-    """What a run keeps of its data, to tell later whether they are the same, as JSON.
-
-    The items' shape, the number of rows in each split, and a digest of all values.
-    """
-    digest = hashlib.blake2b(digest_size=16)
-    counts = {}
-    for split in SPLITS:
-        rows: Tensor = getattr(dataset, split)
-        counts[split] = len(rows)
-        digest.update(rows.detach().cpu().contiguous().numpy().data)
-    return {"shape": list(dataset.shape), **counts, "digest": digest.hexdigest()}
-
-
-def difference(recorded: Mapping[str, Any], dataset: Dataset) -> str | None:
-    """In words, how a data set differs from the fingerprint that a run recorded; None if not."""
-    found = fingerprint(dataset)
-    if recorded == found:
-        return None
-    sizes = [name for name in found if name != "digest" and recorded.get(name) != found[name]]
-    if not sizes:
-        return "as many rows, with other values"
-    return ", ".join(f"{name} was {recorded.get(name)} and is {found[name]}" for name in sizes)
 
 
 def iterate_batches(

@@ -7,8 +7,9 @@ from torch import Tensor
 
 from hotgrad.ops.checks import check_choice, check_instance, check_values
 from hotgrad.ops.noise import source
-from hotgrad.vae.config import CHOICES, Config, check_level
+from hotgrad.vae.config import CHOICES, Config
 from hotgrad.vae.data import Dataset
+from hotgrad.vae.settings import check_level
 
 
 def located(config: Config, dataset: Dataset) -> Config:

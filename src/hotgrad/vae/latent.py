@@ -1,6 +1,6 @@
-"""The latent codes: how logits become a law, its relaxation and a flat vector for the decoder.
+"""The latent codes: from logits to a distribution, its relaxation, and the decoder's flat vector.
 
-A new kind of code is a class with these members, a line in `LAWS` and one in `make_latent`.
+A new kind is a class with these members, a line in `DISTRIBUTIONS` and one in `make_latent`.
 """
 
 from dataclasses import dataclass
@@ -19,12 +19,12 @@ from hotgrad.distributions import (
 )
 from hotgrad.ops.checks import check_choice, check_count, check_subset_size
 
-LAWS: dict[str, type[Distribution]] = {
+DISTRIBUTIONS: dict[str, type[Distribution]] = {
     "categorical": OneHotCategorical,
     "bernoulli": Bernoulli,
     "k-subset": KSubset,
 }
-"""The kinds of code, with the law of one of their variables."""
+"""The kinds of code, with the distribution of one of their variables."""
 
 
 class Latent(Protocol):
@@ -38,8 +38,8 @@ class Latent(Protocol):
     def size(self) -> int:
         """How many logits a code has, and how long it is when flat."""
 
-    def law(self, logits: Tensor) -> Independent:
-        """The law of the code, from logits `(*batch, size)`."""
+    def distribution(self, logits: Tensor) -> Independent:
+        """Of the code, from logits `(*batch, size)`."""
 
     def relaxed(self, logits: Tensor, temperature: float | Tensor) -> Independent:
         """Its relaxation with a density, for the Concrete KL."""
@@ -64,7 +64,7 @@ class CategoricalLatent:
     def size(self) -> int:
         return self.variables * self.categories
 
-    def law(self, logits: Tensor) -> Independent:
+    def distribution(self, logits: Tensor) -> Independent:
         logits = logits.unflatten(-1, self.event_shape)
         return OneHotCategorical(logits=logits, validate_args=False).to_event(1)
 
@@ -90,7 +90,7 @@ class BernoulliLatent:
     def size(self) -> int:
         return self.variables
 
-    def law(self, logits: Tensor) -> Independent:
+    def distribution(self, logits: Tensor) -> Independent:
         return Bernoulli(logits=logits, validate_args=False).to_event(1)
 
     def relaxed(self, logits: Tensor, temperature: float | Tensor) -> Independent:
@@ -118,7 +118,7 @@ class KSubsetLatent:
     def size(self) -> int:
         return self.variables * self.categories
 
-    def law(self, logits: Tensor) -> Independent:
+    def distribution(self, logits: Tensor) -> Independent:
         logits = logits.unflatten(-1, self.event_shape)
         return KSubset(logits, self.k, validate_args=False).to_event(1)
 
@@ -136,7 +136,7 @@ class KSubsetLatent:
 
 def make_latent(kind: str, num_latents: int, num_categories: int, subset_size: int = 1) -> Latent:
     """The code that a configuration names."""
-    check_choice("latent", kind, LAWS)
+    check_choice("latent", kind, DISTRIBUTIONS)
     if kind == "categorical":
         return CategoricalLatent(num_latents, num_categories)
     if kind == "bernoulli":

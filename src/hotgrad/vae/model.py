@@ -1,4 +1,4 @@
-"""The discrete autoencoder: an encoder, a code's law, a decoder, and the bound's two terms."""
+"""The discrete autoencoder: encoder, distribution of codes, decoder, and the bound's two terms."""
 
 from typing import NamedTuple
 
@@ -13,16 +13,12 @@ from hotgrad.memory import memory_refused
 from hotgrad.ops.checks import (
     check_count,
     check_flag,
-    check_instance,
     check_temperature,
     check_tensor,
     values_readable,
 )
-from hotgrad.seeding import seeded_weights
-from hotgrad.vae.config import Config
-from hotgrad.vae.latent import Latent, make_latent
-from hotgrad.vae.likelihood import Likelihood, make_likelihood
-from hotgrad.vae.networks import make_decoder, make_encoder
+from hotgrad.vae.latent import Latent
+from hotgrad.vae.likelihood import Likelihood
 
 
 class Elbo(NamedTuple):
@@ -82,7 +78,7 @@ class VAE(nn.Module):
         for name, part, needs in (
             ("encoder", encoder, ("__call__",)),
             ("decoder", decoder, ("__call__",)),
-            ("latent", latent, ("event_shape", "size", "law", "relaxed")),
+            ("latent", latent, ("event_shape", "size", "distribution", "relaxed")),
             ("likelihood", likelihood, ("log_prob", "mean")),
         ):
             made = not isinstance(part, type)
@@ -104,11 +100,11 @@ class VAE(nn.Module):
             self.prior_logits = nn.Parameter(zeros)
         else:
             self.register_buffer("prior_logits", zeros)
-        self._fixed_prior = zeros, zeros._version, latent.law(zeros)
+        self._fixed_prior = zeros, zeros._version, latent.distribution(zeros)
 
     def encode(self, x: Tensor) -> Independent:
         """q(z given x)."""
-        return self.latent.law(self._logits(x))
+        return self.latent.distribution(self._logits(x))
 
     def _logits(self, x: Tensor) -> Tensor:
         check_tensor(x, "x")
@@ -125,13 +121,13 @@ class VAE(nn.Module):
         logits = self.prior_logits
         changes = logits.requires_grad or logits.is_inference()
         if changes or not values_readable(logits):
-            return self.latent.law(logits)
-        # a law keeps what it has computed; one that never changes needn't be made at every step
-        kept, version, law = self._fixed_prior
+            return self.latent.distribution(logits)
+        # a distribution keeps what it has computed; one that never changes is made once
+        kept, version, prior = self._fixed_prior
         if kept is not logits or version != logits._version:
-            law = self.latent.law(logits)
-            self._fixed_prior = logits, logits._version, law
-        return law
+            prior = self.latent.distribution(logits)
+            self._fixed_prior = logits, logits._version, prior
+        return prior
 
     def decode(self, z: Tensor) -> Tensor:
         """The decoder's outputs for codes `(*batch, *event)`."""
@@ -158,7 +154,7 @@ class VAE(nn.Module):
         num_samples: int | None = None,
         generator: torch.Generator | None = None,
     ) -> Elbo:
-        """The bound with the analytic KL between the discrete laws.
+        """The bound with the analytic KL between the discrete distributions.
 
         With an estimator that relaxes f the reconstruction is relaxed too; that trains well and is
         *not* a bound.
@@ -227,7 +223,7 @@ class VAE(nn.Module):
         return self.likelihood.mean(self.decode(z))
 
     def reconstruct(self, x: Tensor) -> Tensor:
-        """Expected items of the likeliest codes."""
+        """Expected items of the most probable codes."""
         return self.likelihood.mean(self.decode(self.encode(x).mode))
 
 
@@ -250,27 +246,3 @@ def _applied(name: str, module: nn.Module, x: Tensor) -> Tensor:
             f"the {name} failed on an input of shape {tuple(x.shape)} and {x.dtype}: {error}. "
             "Expected a module that takes it: check the width of its first layer."
         ) from error
-
-
-def build_model(config: Config, shape: tuple[int, ...]) -> VAE:
-    """The model that a configuration describes, for items of this shape.
-
-    Its weights depend on the configuration's seed alone; torch's global generator isn't used.
-    """
-    check_instance(config, Config, "config")
-    with seeded_weights(config.seed):
-        return make_model(config, shape)
-
-
-def make_model(config: Config, shape: tuple[int, ...]) -> VAE:
-    """The same model, with weights from wherever torch takes them."""
-    latent = make_latent(
-        config.latent, config.num_latents, config.num_categories, config.subset_size
-    )
-    return VAE(
-        make_encoder(config.network, shape, config.hidden, latent.size),
-        make_decoder(config.network, shape, config.hidden, latent.size),
-        latent,
-        make_likelihood(config.likelihood),
-        learned_prior=config.prior == "learned",
-    )

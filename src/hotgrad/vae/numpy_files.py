@@ -13,8 +13,9 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from hotgrad.vae.formats import SPLITS
-from hotgrad.vae.reading import check_memory, decode, open_file
+from hotgrad.vae.file_reading import check_memory, decode, open_file
+
+SPLITS = ("train", "valid", "test")
 
 _NPY, _ZIP = b"\x93NUMPY", b"PK"
 # NumPy's own limit; a longer header may be a bomb too.

@@ -1,6 +1,7 @@
 """A run's folder: what lies in it, how it is made, and how a trained model is opened again."""
 
 import csv
+import hashlib
 import json
 import platform
 from collections.abc import Mapping
@@ -16,11 +17,12 @@ from hotgrad import __version__
 from hotgrad.files import as_path, new_folder, written_whole
 from hotgrad.ops.checks import check_count
 from hotgrad.tensor_files import read_tensors, write_tensors
-from hotgrad.vae.agreement import check_finite, check_settings, check_tensors
+from hotgrad.vae.build import model_without_memory
 from hotgrad.vae.config import Config
-from hotgrad.vae.data import Dataset, difference, fingerprint
+from hotgrad.vae.data import Dataset
 from hotgrad.vae.model import VAE
-from hotgrad.vae.outline import outline_model
+from hotgrad.vae.numpy_files import SPLITS
+from hotgrad.vae.validation import check_finite, check_settings, check_tensors
 
 Row = dict[str, float | str]
 """One line of metrics.csv."""
@@ -178,7 +180,7 @@ def load(run: str | Path, *, device: str | torch.device = "cpu") -> VAE:
     except (ValueError, RecursionError):
         settings = None
     check_settings(folder.model_file, settings, run_settings(config, shape))
-    model = outline_model(config, shape)
+    model = model_without_memory(config, shape)
     if config.precision == "64-true":
         model.double()
     check_tensors(folder.model_file, tensors, model.state_dict())
@@ -199,3 +201,28 @@ def _versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
+
+
+def fingerprint(dataset: Dataset) -> dict[str, Any]:
+    """What a run keeps of its data, to tell later whether they are the same, as JSON.
+
+    The items' shape, the number of rows in each split, and a digest of all values.
+    """
+    digest = hashlib.blake2b(digest_size=16)
+    counts = {}
+    for split in SPLITS:
+        rows: Tensor = getattr(dataset, split)
+        counts[split] = len(rows)
+        digest.update(rows.detach().cpu().contiguous().numpy().data)
+    return {"shape": list(dataset.shape), **counts, "digest": digest.hexdigest()}
+
+
+def difference(recorded: Mapping[str, Any], dataset: Dataset) -> str | None:
+    """In words, how a data set differs from the fingerprint that a run recorded; None if not."""
+    found = fingerprint(dataset)
+    if recorded == found:
+        return None
+    sizes = [name for name in found if name != "digest" and recorded.get(name) != found[name]]
+    if not sizes:
+        return "as many rows, with other values"
+    return ", ".join(f"{name} was {recorded.get(name)} and is {found[name]}" for name in sizes)

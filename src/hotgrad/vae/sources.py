@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from hotgrad.vae.formats import SPLITS, read_amat, read_idx_images, read_idx_labels
-from hotgrad.vae.numpy_files import read_numpy
+from hotgrad.vae.numpy_files import SPLITS, read_numpy
+from hotgrad.vae.picture_files import read_amat, read_idx_images, read_idx_labels
 
 _MINIMUM_ROWS = 10
 _MNIST_VALID_ROWS = 10_000

@@ -20,9 +20,6 @@ from torch import Tensor
 
 from hotgrad.files import as_path
 from hotgrad.ops.checks import check_flag, check_function, check_instance
-from hotgrad.vae.agreement import not_finite
-from hotgrad.vae.beginning import begun, last_checkpoint, make_fabric
-from hotgrad.vae.bound import elbo
 from hotgrad.vae.checkpoint import (
     Checkpoint,
     load_checkpoint,
@@ -32,11 +29,14 @@ from hotgrad.vae.checkpoint import (
 )
 from hotgrad.vae.config import Config
 from hotgrad.vae.data import Dataset, iterate_batches, load_dataset
-from hotgrad.vae.events import event_file
+from hotgrad.vae.evaluation import elbo
 from hotgrad.vae.inputs import check_fits, corrupt, located, make_targets
 from hotgrad.vae.model import VAE
+from hotgrad.vae.objective import AVERAGES, build_objective, check_trainable
 from hotgrad.vae.run import Row, RunFolder, run_settings
-from hotgrad.vae.trainee import AVERAGES, build_trainee, check_trainable
+from hotgrad.vae.start_or_resume import begun, last_checkpoint, make_fabric
+from hotgrad.vae.tensorboard import event_file
+from hotgrad.vae.validation import not_finite
 
 VALIDATION_BATCH = 1000
 
@@ -125,13 +125,13 @@ class _Run:
         self.rows: list[Row] = []
         self.epoch = self.step = 0
         start = last_checkpoint(folder, self.settings, data, steps)
-        self.trainee, self.optimizer = fabric.setup(*build_trainee(config, data.shape))
+        self.objective, self.optimizer = fabric.setup(*build_objective(config, data.shape))
         if start is not None:
             averages = AVERAGES[config.optimizer]
-            restore(start, folder.checkpoint_file, self.trainee.module, self.optimizer, averages)
+            restore(start, folder.checkpoint_file, self.objective.module, self.optimizer, averages)
             self.rows, self.epoch, self.step = start.rows, start.epoch, start.step
         self.schedule = config.make_schedule(self.total_steps)
-        dtype = next(self.trainee.parameters()).dtype
+        dtype = next(self.objective.parameters()).dtype
         self.train_data = data.train.to(fabric.device, dtype)
         self.valid_data = data.valid.to(fabric.device, dtype)
 
@@ -155,7 +155,7 @@ class _Run:
             if first:
                 self._write_checkpoint()
                 write_events(self.rows[-2:])
-        model: VAE = self.trainee.module.model
+        model: VAE = self.objective.module.model
         if first:
             self.folder.write_model(model.state_dict(), self.settings)
         self.fabric.barrier()
@@ -170,7 +170,7 @@ class _Run:
         noise = _stream("noise", config.seed, self.epoch, fabric.global_rank, device=fabric.device)
         sums = np.zeros(3)
         temperature = None
-        self.trainee.train()
+        self.objective.train()
         for batch in iterate_batches(
             self.train_data, self.batch_size, generator=order, shuffle=True
         ):
@@ -180,8 +180,8 @@ class _Run:
             target = make_targets(mine, config.targets, noise)
             visible = corrupt(target, config.corruption, config.corruption_level, noise)
             scheduled = self.schedule(self.step)
-            temperature = self.trainee.module.temperature(scheduled)
-            reconstruction, kl = self.trainee(visible, target, scheduled, noise)
+            temperature = self.objective.module.temperature(scheduled)
+            reconstruction, kl = self.objective(visible, target, scheduled, noise)
             loss = (kl - reconstruction) / len(target)
             if not math.isfinite(bound := -loss.item()):
                 raise self._non_finite(f"the loss is {-bound} at step {self.step + 1}")
@@ -200,17 +200,17 @@ class _Run:
 
     def _validated(self) -> tuple[float, float]:
         """What validation gives; the weights are fit to be kept."""
-        terms = _validate(self.trainee.module.model, self.valid_data, self.config)
+        terms = _validate(self.objective.module.model, self.valid_data, self.config)
         if not math.isfinite(sum(terms)):
             raise self._non_finite(f"the validation bound is {sum(terms)} after step {self.step}")
         # such as a critic's, on which the bound doesn't depend
-        if bad := not_finite(self.trainee.module.state_dict()):
+        if bad := not_finite(self.objective.module.state_dict()):
             raise self._non_finite(f"{bad} isn't finite after step {self.step}")
         return terms
 
     def _write_checkpoint(self) -> None:
         """The checkpoint holds the metrics too: metrics.csv may lag behind it by a kill."""
-        tensors = state_tensors(self.trainee.module, self.optimizer)
+        tensors = state_tensors(self.objective.module, self.optimizer)
         checkpoint = Checkpoint(self.epoch, self.step, self.rows, self.settings, tensors)
         save_checkpoint(self.folder.checkpoint_file, checkpoint)
         self.folder.write_metrics(self.rows)

@@ -1,11 +1,10 @@
 """How to train with what an audit found best, in one line of Python or of the shell."""
 
-import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
 from hotgrad.audit import Audit
-from hotgrad.estimators import ESTIMATORS, RELAX, Exact, NoBaseline, has_baseline
+from hotgrad.estimators import NoBaseline
 
 
 def advice(audit: Audit, *, trains_vae: bool) -> Iterator[str]:
@@ -21,36 +20,17 @@ def advice(audit: Audit, *, trains_vae: bool) -> Iterator[str]:
     # as many samples as the step's evaluations pay for
     num_samples = row["num_samples"] * (audit.evaluations // row["evaluations"])
     best = audit.best()
-    if isinstance(best, Exact):
+    if not best.draws:
         num_samples = 1
     if trains_vae:
         yield f"Train with the best: hotgrad train {' '.join(_options(best, num_samples))}"
     else:
         count = f", num_samples={num_samples}" if num_samples > 1 else ""
-        yield f"Train with the best: hg.expectation(f, q, {_expression(best)}{count})"
-
-
-def _expression(estimator: Any) -> str:
-    cls = type(estimator)
-    if isinstance(estimator, RELAX):
-        return "hg.RELAX(hg.Critic(q.event_shape))"
-    if has_baseline(cls):
-        baseline = type(estimator.baseline)
-        given = "" if baseline is type(cls().baseline) else f"hg.{baseline.__name__}()"
-        return f"hg.{cls.__name__}({given})"
-    given = ""
-    if dataclasses.is_dataclass(estimator):
-        given = ", ".join(
-            f"{field.name}={getattr(estimator, field.name):g}"
-            for field in dataclasses.fields(estimator)
-            if getattr(estimator, field.name) != field.default
-        )
-    return f"hg.{cls.__name__}({given})"
+        yield f"Train with the best: hg.expectation(f, q, {best.in_python}{count})"
 
 
 def _options(estimator: Any, num_samples: int) -> Iterator[str]:
-    name = next(name for name, cls in ESTIMATORS.items() if cls is type(estimator))
-    yield f"--estimator {name}"
+    yield f"--estimator {estimator.name}"
     if isinstance(getattr(estimator, "baseline", None), NoBaseline):
         yield "--baseline none"
     temperature = getattr(estimator, "temperature", None)

@@ -1,4 +1,4 @@
-"""A run's pictures: what the model draws, what it makes of real items, and how it learned."""
+"""Pictures of items: what the model draws, and what it makes of real ones."""
 
 import math
 import os
@@ -27,9 +27,6 @@ from hotgrad.canvas import (
     sheet,
     write,
 )
-from hotgrad.cli.curves import save_curves
-
-__all__ = ["save_curves", "save_reconstructions", "save_samples"]
 
 _CONTENT_WIDTH = 1400
 _MINIMUM_WIDTH = 1000

@@ -11,11 +11,11 @@ import torch
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 
 from hotgrad.files import locked
-from hotgrad.vae.agreement import check_settings
 from hotgrad.vae.checkpoint import Checkpoint, load_checkpoint
 from hotgrad.vae.config import Config
 from hotgrad.vae.data import Dataset
 from hotgrad.vae.run import RunFolder
+from hotgrad.vae.validation import check_settings
 
 
 def make_fabric(config: Config) -> lightning_fabric.Fabric:

@@ -11,7 +11,7 @@ from toy_runs import toy_model
 
 from hotgrad import vae
 from hotgrad.distributions import Independent
-from hotgrad.vae import bound as bound_module
+from hotgrad.vae import evaluation as bound_module
 
 LATENTS = [vae.BernoulliLatent(2), vae.CategoricalLatent(1, 3), vae.KSubsetLatent(1, 4, k=2)]
 KINDS = ["bits", "categories", "subsets"]
@@ -19,7 +19,7 @@ X = torch.tensor([[0.0, 1.0, 0.3], [0.9, 0.2, 1.0]], dtype=torch.float64)
 
 
 def codes_of(latent: vae.Latent) -> Tensor:
-    return latent.law(torch.zeros(latent.size, dtype=torch.float64)).enumerate_support()
+    return latent.distribution(torch.zeros(latent.size, dtype=torch.float64)).enumerate_support()
 
 
 def log_weights(model: vae.VAE, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -30,7 +30,7 @@ def log_weights(model: vae.VAE, x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def serve(monkeypatch: pytest.MonkeyPatch, prepared: Tensor) -> None:
-    """Let every law draw the prepared samples, one after another."""
+    """Let every distribution draw the prepared samples, one after another."""
     drawn = 0
 
     def sample(self: Independent, sample_shape: tuple[int], *, generator: object = None) -> Tensor:
@@ -66,7 +66,7 @@ def test_its_exponential_is_unbiased(
     assert tuples.probs.sum().item() == pytest.approx(1, abs=1e-12)
     mean = (tuples.probs * tuples.bounds.exp()).sum()
     torch.testing.assert_close(mean, tuples.evidence.exp(), rtol=1e-12, atol=0)
-    # mutants: the 1/m left out of a sum; samples of another law than the one that weighs them
+    # mutants: the 1/m left out of a sum; samples of another distribution than weighs them
     uniform = torch.full_like(tuples.probs, 1 / len(tuples.probs))
     for wrong in (mean * (m + 1), (uniform * tuples.bounds.exp()).sum()):
         assert not torch.allclose(wrong, tuples.evidence.exp(), rtol=1e-3)

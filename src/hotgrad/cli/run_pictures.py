@@ -5,7 +5,8 @@ import csv
 import torch
 
 from hotgrad import vae
-from hotgrad.cli.plots import save_curves, save_reconstructions, save_samples
+from hotgrad.cli.item_pictures import save_reconstructions, save_samples
+from hotgrad.cli.learning_curves import save_curves
 from hotgrad.estimators import ESTIMATORS
 
 NUM_SAMPLES = 64

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hotgrad.vae.reading import check_memory
+from hotgrad.vae.file_reading import check_memory
 
 MATLAB_5 = b"MATLAB 5.0"
 

@@ -14,9 +14,10 @@ from hotgrad.estimators import (
 )
 from hotgrad.estimators.score_function import Baseline
 from hotgrad.seeding import seeded_weights
-from hotgrad.vae.config import BASELINES, Config
-from hotgrad.vae.model import VAE, build_model
-from hotgrad.vae.outline import check_memory, outline_model, outlined
+from hotgrad.vae.build import build_model, check_memory, model_without_memory, without_memory
+from hotgrad.vae.config import Config
+from hotgrad.vae.model import VAE
+from hotgrad.vae.pairings import BASELINES
 
 AVERAGES: dict[str, tuple[str, ...]] = {
     "adam": ("step", "exp_avg", "exp_avg_sq"),
@@ -25,7 +26,7 @@ AVERAGES: dict[str, tuple[str, ...]] = {
 """What each optimiser keeps of each parameter: tensors of its shape, and the scalar `step`."""
 
 
-class Trainee(nn.Module):
+class Objective(nn.Module):
     """A model, its estimator, and the objective that a configuration chooses."""
 
     def __init__(self, model: VAE, estimator: Estimator, config: Config) -> None:
@@ -61,20 +62,22 @@ class Trainee(nn.Module):
         return found.item() if isinstance(found, Tensor) else found
 
 
-def build_trainee(config: Config, shape: tuple[int, ...]) -> tuple[Trainee, torch.optim.Optimizer]:
+def build_objective(
+    config: Config, shape: tuple[int, ...]
+) -> tuple[Objective, torch.optim.Optimizer]:
     """The model with its estimator, and an optimiser over the parameters of both.
 
     All first weights depend on the seed alone.
     """
     model = build_model(config, shape)
     with seeded_weights(config.seed):
-        trainee = Trainee(model, _make_estimator(config, model), config)
+        objective = Objective(model, _make_estimator(config, model), config)
     # fused: one pass over the parameters where the default takes one for each operation
     if config.optimizer == "sgd":
-        return trainee, torch.optim.SGD(
-            trainee.parameters(), config.learning_rate, momentum=0.9, fused=True
+        return objective, torch.optim.SGD(
+            objective.parameters(), config.learning_rate, momentum=0.9, fused=True
         )
-    return trainee, torch.optim.Adam(trainee.parameters(), config.learning_rate, fused=True)
+    return objective, torch.optim.Adam(objective.parameters(), config.learning_rate, fused=True)
 
 
 def check_trainable(config: Config, shape: tuple[int, ...]) -> None:
@@ -83,9 +86,9 @@ def check_trainable(config: Config, shape: tuple[int, ...]) -> None:
     Raises:
         ValueError: it can't; no memory was asked for.
     """
-    model = outline_model(config, shape)
-    with outlined():
-        check_memory(Trainee(model, _make_estimator(config, model), config))
+    model = model_without_memory(config, shape)
+    with without_memory():
+        check_memory(Objective(model, _make_estimator(config, model), config))
 
 
 def _make_estimator(config: Config, model: VAE) -> Estimator:

@@ -13,10 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hotgrad.vae.matlab import MATLAB_5, parse_matlab
-from hotgrad.vae.reading import check_memory, decode, open_file
-
-SPLITS = ("train", "valid", "test")
+from hotgrad.vae.file_reading import check_memory, decode, open_file
+from hotgrad.vae.matlab_files import MATLAB_5, parse_matlab
 
 _GZIP = b"\x1f\x8b"
 # MATLAB's own newest format is HDF5 behind a block of its own.
