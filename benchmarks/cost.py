@@ -17,12 +17,12 @@ from torch import Tensor, nn
 
 import hotgrad as hg
 from benchmarks.timing import interleaved, ratio, write_results
-from hotgrad.estimators import ESTIMATORS, RELAX, missing_methods
+from hotgrad.estimators import ESTIMATORS, missing_methods
 
 BATCH, PIXELS, CODE, CATEGORIES, TEMPERATURE = 100, 784, 200, 10, 0.5
 ROUNDS, SECONDS = 15, 0.05
 BASE = "GumbelSoftmax"
-LAWS: dict[str, Callable[[Tensor], Any]] = {
+DISTRIBUTIONS: dict[str, Callable[[Tensor], Any]] = {
     f"{CODE // CATEGORIES} x {CATEGORIES} categories": lambda logits: hg.OneHotCategorical(
         logits=logits.unflatten(-1, (-1, CATEGORIES)), validate_args=False
     ).to_event(1),
@@ -40,26 +40,26 @@ def main() -> None:
         f"as `{BASE}` it takes: median and range of {rounds} turns; then the same for each "
         "evaluation of f. `REBAR` and `RELAX` learn meanwhile.",
     ]
-    for text, law in LAWS.items():
-        lines += ["", *table(text, law, rounds)]
+    for text, make_q in DISTRIBUTIONS.items():
+        lines += ["", *table(text, make_q, rounds)]
     write_results("cost", "python -m benchmarks.cost", lines)
 
 
-def table(text: str, law: Callable[[Tensor], Any], rounds: int) -> list[str]:
-    """Estimators from the cheapest to the dearest."""
-    q = law(torch.zeros(BATCH, CODE))
-    serving = {
+def table(text: str, make_q: Callable[[Tensor], Any], rounds: int) -> list[str]:
+    """Estimators from the cheapest to the most costly."""
+    q = make_q(torch.zeros(BATCH, CODE))
+    working = {
         cls.__name__: estimator_for(cls, q)
         for name, cls in ESTIMATORS.items()
-        if name != "exact" and not missing_methods(cls, q.law)
+        if name != "exact" and not missing_methods(cls, q)
     }
-    steps = {name: make_step(estimator, law) for name, estimator in serving.items()}
+    steps = {name: make_step(estimator, make_q) for name, estimator in working.items()}
     times = interleaved(steps, rounds=rounds, seconds=SECONDS)
     rows = []
     for name in sorted(times, key=lambda name: ratio(times, name, BASE)[0]):
         middle, low, high = ratio(times, name, BASE)
-        samples = serving[name].least_samples
-        evaluations = serving[name].evaluations(q, samples)
+        samples = working[name].least_samples
+        evaluations = working[name].evaluations(q, samples)
         rows.append(
             f"| `{name}` | {samples} | {evaluations} | {statistics.median(times[name]) * 1e3:.2f} "
             f"| **{middle:.2f}** ({low:.2f} to {high:.2f}) | {middle / evaluations:.2f} |"
@@ -73,12 +73,11 @@ def table(text: str, law: Callable[[Tensor], Any], rounds: int) -> list[str]:
 
 def estimator_for(cls: Any, q: Any) -> Any:
     """As it is by default, at the temperature where it has one."""
-    if cls is RELAX:
-        return RELAX(hg.Critic(q.event_shape), TEMPERATURE)
-    return hg.estimators.at_temperature(cls(), TEMPERATURE)
+    (estimator, *_) = cls.defaults_for(q, budget=2**16)
+    return hg.estimators.at_temperature(estimator, TEMPERATURE)
 
 
-def make_step(estimator: Any, law: Callable[[Tensor], Any]) -> Callable[[], None]:
+def make_step(estimator: Any, make_q: Callable[[Tensor], Any]) -> Callable[[], None]:
     """One call of the estimator and its backward, with a decoder that gets gradients too."""
     generator = torch.Generator().manual_seed(0)
     logits = torch.randn(BATCH, CODE, generator=generator).requires_grad_()
@@ -96,7 +95,7 @@ def make_step(estimator: Any, law: Callable[[Tensor], Any]) -> Callable[[], None
         for leaf in leaves:
             leaf.grad = None
         hg.expectation(
-            f, law(logits), estimator, num_samples=estimator.least_samples, generator=generator
+            f, make_q(logits), estimator, num_samples=estimator.least_samples, generator=generator
         ).mean().backward()
 
     return step

@@ -28,7 +28,7 @@ from benchmarks.inference_rivals import (
 )
 from benchmarks.timing import ratio, write_results
 from hotgrad.inference import fit
-from hotgrad.inference.course import LOGITS_STEP
+from hotgrad.inference.fitting import OWN_STEP
 
 SHARE = 1e-3
 """Of the optimum's ELBO: nearer than that is there."""
@@ -172,7 +172,7 @@ def row(name: str, step_size: str, runs: dict[str, list[Run]]) -> str:
         cells[2] = f"**{middle:.1f}** ({low:.1f} to {high:.1f})"
     each = statistics.median(1e3 * run.seconds / run.steps for run in own if run.steps)
     gap = statistics.median(run.gap for run in own)
-    cells = [name, step_size or f"{LOGITS_STEP:g}", count, *cells, f"{each:.2f}", f"{gap:.2%}"]
+    cells = [name, step_size or f"{OWN_STEP:g}", count, *cells, f"{each:.2f}", f"{gap:.2%}"]
     return f"| {' | '.join(cells)} |"
 
 

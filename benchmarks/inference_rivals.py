@@ -19,7 +19,7 @@ from torch import Tensor
 import hotgrad as hg
 from benchmarks.inference_models import Quadratic
 from hotgrad.inference import fit
-from hotgrad.inference.course import LOGITS_STEP
+from hotgrad.inference.fitting import OWN_STEP
 from hotgrad.inference.pyro import as_pyro
 
 SAMPLES, LOOK_EVERY = 16, 10
@@ -67,7 +67,7 @@ def by_fit(estimator: Any = None) -> Contender:
 
         def optimizer(parameters: list[Tensor]) -> torch.optim.Optimizer:
             logits.extend(parameters)
-            return torch.optim.Adam(parameters, LOGITS_STEP)
+            return torch.optim.Adam(parameters, OWN_STEP)
 
         def look(step: int, steps: int, bound: float) -> None:
             if step % LOOK_EVERY == 0:
@@ -89,11 +89,11 @@ def by_fit(estimator: Any = None) -> Contender:
     return contend
 
 
-Law = Callable[[Tensor], Any]
+MakeQ = Callable[[Tensor], Any]
 
 
 def by_svi(
-    guide_law: Law, prior_law: Law, elbo: Any, step_size: float, falls: bool, **infer: Any
+    guide: MakeQ, prior: MakeQ, elbo: Any, step_size: float, falls: bool, **infer: Any
 ) -> Contender:
     """Pyro's SVI with Adam, and particles as a batch; the prior is uniform, the rest a factor."""
 
@@ -103,11 +103,11 @@ def by_svi(
         zeros = torch.zeros_like(run.model.q.logits)
 
         def model() -> None:
-            z = pyro.sample("z", prior_law(zeros))
+            z = pyro.sample("z", prior(zeros))
             pyro.factor("model", run.model.log_joint(z) + len(zeros) * math.log(2))
 
         def guide() -> None:
-            pyro.sample("z", guide_law(pyro.param("logits", zeros.clone())), infer=infer)
+            pyro.sample("z", guide(pyro.param("logits", zeros.clone())), infer=infer)
 
         objective = elbo(num_particles=SAMPLES, vectorize_particles=True, max_plate_nesting=0)
         constant, falling = pyro.optim.Adam, pyro.optim.ClippedAdam
@@ -133,7 +133,7 @@ def bits(logits: Tensor) -> Any:
     return dist.Bernoulli(logits=logits).to_event(1)
 
 
-def relaxed_bits(temperature: float) -> Law:
+def relaxed_bits(temperature: float) -> MakeQ:
     """Pyro's own, hard with the relaxed sample's gradient and density."""
     return lambda logits: dist.RelaxedBernoulliStraightThrough(
         torch.tensor(temperature), logits=logits

@@ -68,7 +68,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=EPOCHS)
     arguments = parser.parse_args()
     wanted = [name for name in arguments.only.split(",") if name]
-    law = hg.Bernoulli(logits=torch.zeros(BITS)).to_event(1)
+    q = hg.Bernoulli(logits=torch.zeros(BITS)).to_event(1)
     rows, at_three, spread = [], {}, 0.0
     for contender in CONTENDERS:
         if wanted and not any(contender.label[1:].startswith(name) for name in wanted):
@@ -77,7 +77,7 @@ def main() -> None:
         cells = [f"{loss.mean():.4f}" for loss in losses]
         spread = max(spread, *(loss.std().item() for loss in losses))
         at_three[contender.label] = losses[-1].mean().item()
-        evaluations = contender.make().evaluations(law, contender.samples)
+        evaluations = contender.make().evaluations(q, contender.samples)
         rows.append(
             f"| {contender.label} | {evaluations} | {contender.runs} | {' | '.join(cells)} |"
         )

@@ -23,8 +23,8 @@ from hotgrad.selection import SubsetSelector
 from hotgrad.selection.holdout import Part
 from hotgrad.selection.rivals import rivals
 from hotgrad.selection.scores import METRICS, compare
-from hotgrad.vae.formats import read_idx_images
-from hotgrad.vae.matlab import parse_matlab
+from hotgrad.vae.matlab_files import parse_matlab
+from hotgrad.vae.picture_files import read_idx_images
 
 SEEDS = 3
 FIRST_SEED = 100

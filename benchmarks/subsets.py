@@ -21,7 +21,7 @@ import hotgrad as hg
 from benchmarks import subset_rivals as rivals
 from benchmarks.timing import interleaved, ratio, write_results
 from hotgrad import vae
-from hotgrad.vae.trainee import build_trainee
+from hotgrad.vae.objective import build_objective
 
 ITEMS, PIXELS, HIDDEN = 100, 784, (512, 256)
 VARIABLES, N, K = 20, 20, 10
@@ -78,11 +78,11 @@ def our_step(x: Tensor) -> Callable[[], float]:
         estimator="straight-through",
         learning_rate=5e-4,
     )
-    trainee, optimizer = build_trainee(config, (PIXELS,))
+    objective, optimizer = build_objective(config, (PIXELS,))
     generator = torch.Generator().manual_seed(0)
 
     def step() -> float:
-        reconstruction, kl = trainee(x, x, 1.0, generator)
+        reconstruction, kl = objective(x, x, 1.0, generator)
         loss = (kl - reconstruction) / len(x)
         optimizer.zero_grad()
         loss.backward()
@@ -105,9 +105,9 @@ def marginals() -> list[str]:
     times = interleaved(
         {
             "plain": plain,
-            "hotgrad": lambda: (law(logits).mean * weight).sum().backward(),
-            "value": lambda: law(logits.detach()).mean,
-            "sample": lambda: law(logits.detach()).sample(),
+            "hotgrad": lambda: (k_of_n(logits).mean * weight).sum().backward(),
+            "value": lambda: k_of_n(logits.detach()).mean,
+            "sample": lambda: k_of_n(logits.detach()).sample(),
         }
     )
     middle, low, high = ratio(times, "plain", "hotgrad")
@@ -120,7 +120,7 @@ def marginals() -> list[str]:
     ]
 
 
-def law(logits: Tensor) -> hg.KSubset:
+def k_of_n(logits: Tensor) -> hg.KSubset:
     return hg.KSubset(logits, K, validate_args=False)
 
 

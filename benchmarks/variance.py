@@ -82,7 +82,7 @@ def main() -> None:
                 "| estimator | samples | bias | variance | root mean square error | cosine |",
                 "|---|---|---|---|---|---|",
                 *(line_of(row) for row in found),
-                *(f"| {name} | | can't serve: {why} | | | |" for name, why in left_out.items()),
+                *(f"| {name} | | doesn't work: {why} | | | |" for name, why in left_out.items()),
             ]
     write_results("variance", "python -m benchmarks.variance", lines)
 
@@ -96,7 +96,7 @@ def models() -> Iterator[tuple[str, vae.VAE]]:
 
 
 def problem(model: vae.VAE) -> tuple[Any, Callable[[Tensor], Tensor]]:
-    """The law of the codes of a few items, and what they cost."""
+    """The distribution of the codes of a few items, and what they cost."""
     x = vae.load_dataset(CONFIG.data).test[:ITEMS]
     model.eval().requires_grad_(False)
     return model.encode(x), lambda z: -model.log_likelihood(x, z)

@@ -37,7 +37,7 @@ def compiler() -> Iterator[None]:
         torch.manual_seed(0)
         yield
     torch.compiler.reset()
-    # the first compilation turns torch's validation of laws off for good
+    # the first compilation turns torch's validation of distributions off for good
     Distribution.set_default_validate_args(validation)
 
 

@@ -36,13 +36,13 @@ def test_straight_through_is_unbiased_on_it(example: Any) -> None:
     """Linear in each pixel: the mean over all samples is the exact gradient."""
     log_joint, q = example.problem(3)
     logits = q.logits.double().requires_grad_()
-    law = q.with_logits(logits)
-    hg.expectation(log_joint, law, hg.Exact()).backward()
+    distribution = q.with_params({"logits": logits})
+    hg.expectation(log_joint, distribution, hg.Exact()).backward()
     exact = logits.grad.clone()
-    states = law.enumerate_support().reshape(-1, 3, 3).requires_grad_()
+    states = distribution.enumerate_support().reshape(-1, 3, 3).requires_grad_()
     (slopes,) = torch.autograd.grad(log_joint(states).sum(), states)
-    probs = law.log_prob(states).exp().view(-1, 1, 1)
-    mean = law.mean
+    probs = distribution.log_prob(states).exp().view(-1, 1, 1)
+    mean = distribution.mean
     torch.testing.assert_close((probs * slopes).sum(0) * mean * (1 - mean), exact)
 
 

@@ -1,17 +1,17 @@
 """Bad input for every command, made from the commands' own options, and files that are broken."""
 
 import gzip
+import inspect
 import io
 import json
 import zipfile
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
-from typing import Any, NamedTuple, get_args, get_type_hints
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 import typer
-
-from hotgrad.cli.app import app
 
 NUMBERS = ["x", "", " ", "nan", "inf", "-inf", "-1", "1e400", "0.5.5", "1,2", "٣x", "1_"]
 COUNTS = [*NUMBERS, "1.5", "-99999999999999999999999"]
@@ -60,10 +60,9 @@ class Parameter(NamedTuple):
 
 def parameters(command: str) -> Iterator[Parameter]:
     """The options of a command."""
-    (callback,) = (c.callback for c in app.registered_commands if c.name == command)
-    assert callback is not None
-    hints = get_type_hints(callback, include_extras=True)
-    for name, hint in hints.items():
+    function = getattr(import_module(f"hotgrad.cli.{command}"), command)
+    for name, parameter in inspect.signature(function).parameters.items():
+        hint = parameter.annotation
         info = next((i for i in getattr(hint, "__metadata__", ()) if hasattr(i, "metavar")), None)
         if not isinstance(info, typer.models.OptionInfo):
             continue

@@ -122,7 +122,7 @@ GOOD: dict[str, Callable[[], Arguments]] = {
     "hg.schedules.Linear": lambda: {"initial": 1.0, "final": 0.5, "steps": 10},
     "hg.schedules.Cosine": lambda: {"initial": 1.0, "final": 0.5, "steps": 10},
     "hg.estimators.make_estimator": lambda: {"name": "gumbel-softmax"},
-    "hg.distributions.as_law": lambda: {"q": bits()},
+    "hg.distributions.as_distribution": lambda: {"q": bits()},
     "vae.VAE": lambda: {
         "encoder": torch.nn.Linear(4, 6),
         "decoder": torch.nn.Linear(6, 4),
@@ -156,8 +156,8 @@ GOOD: dict[str, Callable[[], Arguments]] = {
     "vae.make_targets": lambda: {"x": pixels(), "kind": "dynamic", "generator": None},
     "vae.train": lambda: {"config": toy_config(), "out": _new(), "dataset": toy_dataset()},
     "selection.SubsetSelector": lambda: {"k": 2, "epochs": 1},
-    "inference.diagnose": lambda: {"law": bits(), "log_joint": log_joint, "num_samples": 25},
-    "inference.exact_posterior": lambda: {"law": bits(), "log_joint": log_joint},
+    "inference.diagnose": lambda: {"q": bits(), "log_joint": log_joint, "num_samples": 25},
+    "inference.exact_posterior": lambda: {"q": bits(), "log_joint": log_joint},
     "inference.fit": lambda: {
         "log_joint": log_joint,
         "q": bits(),

@@ -46,7 +46,7 @@ ASKED_BY_THE_LIBRARY = {
     # of runs, by training
     *("create", "write_metrics", "write_model", "change_of"),
     # of a model's parts, by the model
-    *("law", "relaxed", "mean"),
+    *("distribution", "relaxed", "mean"),
     # facts about classes, a copy, and a check
     *("has_baseline", "has_temperature", "missing_methods", "row_wise_estimators"),
     *("at_temperature", "check_rate"),

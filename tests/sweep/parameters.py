@@ -15,8 +15,8 @@ _NAMES: dict[str, str] = {
     "function": "listener critic",
     "progress": "progress",
     "optimizer": "optimizer",
-    "distribution": "q law p",
-    "part": "laws",
+    "distribution": "q distribution p",
+    "part": "distributions",
     "base": "base_distribution",
     "estimator": "estimator",
     "estimators": "estimators",
@@ -136,12 +136,18 @@ PARTICULAR: dict[str, dict[str, Any]] = {
     "hg.m_hot.m": {"more than there are": 4},
     "hg.KSubset.k": {"more than there are": 4},
     **{
-        f"hg.{law}.expand.batch_shape": _UNFIT_SHAPE
-        for law in ("Bernoulli", "BinaryConcrete", "HardConcrete", "Gumbel")
+        f"hg.{distribution}.expand.batch_shape": _UNFIT_SHAPE
+        for distribution in ("Bernoulli", "BinaryConcrete", "HardConcrete", "Gumbel")
     },
     **{
-        f"hg.{law}.expand.batch_shape": {"text in it": (2, "a")}
-        for law in ("OneHotCategorical", "Concrete", "KSubset", "PlackettLuceSubset", "Joint")
+        f"hg.{distribution}.expand.batch_shape": {"text in it": (2, "a")}
+        for distribution in (
+            "OneHotCategorical",
+            "Concrete",
+            "KSubset",
+            "PlackettLuceSubset",
+            "Joint",
+        )
     },
     "hg.Bernoulli.log_prob.value": {"half": torch.full((3,), 0.5)},
     "hg.Independent.log_prob.value": {"half": torch.full((3,), 0.5)},
@@ -154,7 +160,10 @@ PARTICULAR: dict[str, dict[str, Any]] = {
     "hg.Independent.with_logits.logits": {"no dimension": T(0.5)},
     "hg.OneHotCategorical.probs": {"sum to 2": T([1.0, 0.5, 0.5]), "no categories": T([])},
     "hg.Independent.reinterpreted_batch_ndims": {"negative": -1},
-    **{f"hg.{law}.to_event.ndims": {"negative": -1} for law in ("Bernoulli", "Concrete", "Joint")},
+    **{
+        f"hg.{distribution}.to_event.ndims": {"negative": -1}
+        for distribution in ("Bernoulli", "Concrete", "Joint")
+    },
     "hg.expectation.estimator": {"of a bound": hg.VIMCO(), "of classes": hg.RelaxedTopK()},
     "hg.expectation.num_samples": {"vast": 2**70},
     "hg.Bernoulli.sample.sample_shape": {"vast": (2**70,)},
@@ -182,8 +191,8 @@ STANDS_FOR: dict[str, str] = {
     "x": "[Ii]nput|items",
     "z": "codes",
     "target": "items",
-    "laws": "law|distribution",
-    "law": "q",
+    "distributions": "distribution|distribution",
+    "distribution": "q",
     "kind": "network|latent|targets|corruption",
     **dict.fromkeys(("ndims", "reinterpreted_batch_ndims", "batch_shape"), "dimensions"),
     "value": "[Vv]alues?|vectors|states|[Ss]amples?|log_prob|cdf|icdf|relaxed bit",

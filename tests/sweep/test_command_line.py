@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from sweep.command_cases import argument_cases, option_cases, write_files
 
-from hotgrad.cli.app import run
+from hotgrad_command.app import run
 
 CASES = [*option_cases(), *argument_cases()]
 
