@@ -21,7 +21,9 @@ Named = dict[str, Tensor]
 
 
 class Joint(NamedFactors, Product[Named], NoFormula):  # type: ignore[misc]  # dicts
-    r"""$q(z) = \prod_{\mathrm{name}} q_{\mathrm{name}}(z_{\mathrm{name}})$, samples in a dict.
+    r"""Independent unknowns with names, of any kinds and shapes, as one distribution.
+
+    $q(z) = \prod_{\mathrm{name}} q_{\mathrm{name}}(z_{\mathrm{name}})$; samples are dicts.
 
     The factors may be of different kinds and shapes. Everything goes by name: `sample` returns a
     dict, `log_prob` takes one, and so does f in `expectation(f, q, estimator)`. It works with every

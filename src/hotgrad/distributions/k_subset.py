@@ -103,7 +103,9 @@ class KSubset(SubsetDistribution, ExponentialFamily):
         return log_prob.to(torch.promote_types(value.dtype, self.logits.dtype))
 
     def log_normalizer(self) -> Tensor:
-        r"""$\log e_k(\exp(\mathrm{logits}))$, all subsets' weights; its slope is the mean.
+        r"""The logarithm of all subsets' weights; its slope is the mean.
+
+        $\log e_k(\exp(\mathrm{logits}))$.
 
         Grows with the logits; `log_prob` doesn't subtract it, and keeps more digits.
         """

@@ -77,7 +77,9 @@ class PlackettLuceSubset(SubsetDistribution, NoiseDriven):
         return log_prob.to(torch.promote_types(value.dtype, self.logits.dtype))
 
     def log_prob_of_order(self, order: Tensor) -> Tensor:
-        r"""$\sum_j \mathrm{logits}_{i_j} - \log \sum_{i \text{ left}} \exp(\mathrm{logits}_i)$.
+        r"""The log-probability of drawing the items in this order.
+
+        $\sum_j \mathrm{logits}_{i_j} - \log \sum_{i \text{ left}} \exp(\mathrm{logits}_i)$.
 
         Args:
             order: distinct indices `(..., k)`, the first draw first.

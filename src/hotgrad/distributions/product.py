@@ -17,7 +17,10 @@ Z = TypeVar("Z")
 
 
 class Product(ShapeChecks, Generic[Z]):
-    r"""$p(z) = \prod_i p_i(z_i)$: everything is asked of each factor, and joined or added up.
+    r"""Independent factors as one distribution.
+
+    $p(z) = \prod_i p_i(z_i)$: everything is asked of each factor, and joined or
+    added up.
 
     Subclasses say what the factors are, and how their values, a tensor `(..., *event)` of each,
     make one z: `merged` and `unmerged`.

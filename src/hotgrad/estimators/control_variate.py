@@ -85,7 +85,9 @@ class _Relaxing(WithTemperature, Estimator):
 
 
 class REBAR(_Relaxing):
-    r"""$\frac{1}{S} \sum_s (f(z) - \eta f(y')) \nabla \log q(z) + \eta \nabla (f(y) - f(y'))$.
+    r"""The score function less a control variate that learns: f at relaxed samples.
+
+    $\frac{1}{S} \sum_s (f(z) - \eta f(y')) \nabla \log q(z) + \eta \nabla (f(y) - f(y'))$.
 
     y is the relaxed sample of the noise that led to z, y' that of noise drawn anew given z.
     Unbiased for any f that is differentiable between the vertices, at any temperature and scale
@@ -142,7 +144,9 @@ class REBAR(_Relaxing):
 
 
 class RELAX(_Relaxing):
-    r"""$\frac{1}{S} \sum_s (f(z) - c(y')) \nabla \log q(z) + \nabla (c(y) - c(y'))$.
+    r"""The score function less a control variate that learns: a network, the critic.
+
+    $\frac{1}{S} \sum_s (f(z) - c(y')) \nabla \log q(z) + \nabla (c(y) - c(y'))$.
 
     As `REBAR`, with a network c, the critic, in place of f: f is only evaluated, at hard samples.
     Unbiased whatever the critic says. It learns, with the temperature, in training mode, by

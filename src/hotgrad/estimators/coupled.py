@@ -53,7 +53,9 @@ class _Coupled(Estimator):
 
 @dataclass(frozen=True)
 class ARM(_Coupled):
-    r"""$\frac{2}{S} \sum_s (f(z_s) - f(z'_s)) (\frac{1}{2} - u_s)$, augment-REINFORCE-merge.
+    r"""Two bits from one uniform, weighted by how f differs between them.
+
+    $\frac{2}{S} \sum_s (f(z_s) - f(z'_s)) (\frac{1}{2} - u_s)$, augment-REINFORCE-merge.
 
     $z = 1[u < \sigma(\mathrm{logits})]$ and $z' = 1[u > \sigma(-\mathrm{logits})]$ come from one
     uniform u a bit: each is an exact sample of q, and they differ the more the evener the
@@ -82,7 +84,9 @@ class ARM(_Coupled):
 
 @dataclass(frozen=True)
 class DisARM(_Coupled):
-    r"""$\frac{1}{S} \sum_s (f(z_s) - f(z'_s)) (z_s - z'_s) \sigma(|\mathrm{logits}|)$.
+    r"""Two bits from one uniform, with the uniform integrated out.
+
+    $\frac{1}{S} \sum_s (f(z_s) - f(z'_s)) (z_s - z'_s) \sigma(|\mathrm{logits}|)$.
 
     The mean of `ARM` given the two samples: what the uniform adds beyond them is noise, and is
     integrated out. Only bits that differ between the two get a gradient. Unbiased for any f, also

@@ -16,7 +16,9 @@ from hotgrad.ops import checks, like_event
 
 @dataclass(frozen=True)
 class Exact(Estimator):
-    r"""$\nabla_\phi \sum_z q_\phi(z) f(z)$, summed over the whole support.
+    r"""The exact expectation and its exact gradient, by summing over all states.
+
+    $\nabla_\phi \sum_z q_\phi(z) f(z)$.
 
     No bias and no variance, at the cost of one evaluation of f per state, in pieces where they are
     many; `num_samples` doesn't matter. For supports within the budget (k of n items have C(n, k)

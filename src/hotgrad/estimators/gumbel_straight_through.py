@@ -17,7 +17,9 @@ from hotgrad.ops import checks
 
 @dataclass(frozen=True, eq=False)
 class StraightThroughGumbelSoftmax(Tempered[CanRelax]):
-    r"""$\frac{1}{S} \sum_s \nabla_\phi \langle \nabla f(z_s), y_s \rangle$.
+    r"""Hard samples, whose gradient is that of the relaxed sample of the same noise.
+
+    $\frac{1}{S} \sum_s \nabla_\phi \langle \nabla f(z_s), y_s \rangle$.
 
     z and the relaxed y, that of `GumbelSoftmax`, come from the same noise. On `KSubset` z follows q
     nearly, the closer the larger n, and the expectation's value is as much off. Biased, also for
@@ -55,7 +57,9 @@ class StraightThroughGumbelSoftmax(Tempered[CanRelax]):
 
 @dataclass(frozen=True, eq=False)
 class GumbelRao(Tempered[CanRelaxGivenHard]):
-    r"""$\frac{1}{S} \sum_s \nabla_\phi \langle \nabla f(z_s), \frac{1}{K} \sum_i y_{si} \rangle$.
+    r"""Straight-through Gumbel-softmax with the noise that z leaves open averaged out.
+
+    $\frac{1}{S} \sum_s \nabla_\phi \langle \nabla f(z_s), \frac{1}{K} \sum_i y_{si} \rangle$.
 
     `StraightThroughGumbelSoftmax` with the noise that z leaves open averaged out: the K relaxed
     samples $y_{si}$ have noise drawn anew given $z_s$ (Rao-Blackwell). The same bias, a lower
@@ -109,7 +113,9 @@ class GumbelRao(Tempered[CanRelaxGivenHard]):
 
 @dataclass(frozen=True, eq=False)
 class GappedStraightThrough(Tempered[CanGap]):
-    r"""$\frac{1}{S} \sum_s \nabla_\phi \langle \nabla f(z_s), y_s \rangle$, y without any noise.
+    r"""Hard samples, whose gradient is that of a softmax in which they lead by a gap.
+
+    $\frac{1}{S} \sum_s \nabla_\phi \langle \nabla f(z_s), y_s \rangle$, y without any noise.
 
     $y = \mathrm{softmax}((\mathrm{logits} + m) / \tau)$, the fixed move m being the least that puts
     the sampled category first and the others `gap` behind. Near to `GumbelRao` at no more than

@@ -16,7 +16,9 @@ from hotgrad.ops import checks
 
 @dataclass(frozen=True)
 class IndeCateR(Estimator):
-    r"""$\frac{1}{S} \sum_s \sum_d \sum_k \nabla_\phi p_d(k) (f(z_s, z_d := k) - f(z_s))$.
+    r"""Every part tries each of its states while the others stay as they were drawn.
+
+    $\frac{1}{S} \sum_s \sum_d \sum_k \nabla_\phi p_d(k) (f(z_s, z_d := k) - f(z_s))$.
 
     For independent parts d, each with K states (bits, categories, k-subsets). Unbiased for
     any f, differentiable or not. Given the other parts, a part's gradient is summed and not

@@ -13,7 +13,9 @@ from hotgrad.ops import over_event
 
 
 class MuProp(WithBaseline):
-    r"""$\frac{1}{S} \sum_s (r_s - b_s) \nabla \log q(z_s) + f'(\mu)^\top \nabla \mu$, $\mu = E[z]$.
+    r"""The score function of what f's tangent at the mean leaves over, and the tangent's slope.
+
+    $\frac{1}{S} \sum_s (r_s - b_s) \nabla \log q(z_s) + f'(\mu)^\top \nabla \mu$, $\mu = E[z]$.
 
     $r_s = f(z_s) - f(\mu) - f'(\mu)^\top (z_s - \mu)$ is what f's tangent at the mean leaves
     over. Unbiased for any f that is differentiable at the mean; no noise at all where f is linear,

@@ -18,7 +18,9 @@ from hotgrad.ops import checks
 
 @dataclass(frozen=True)
 class IMLE(Pathwise[CanPerturb]):
-    r"""$\frac{1}{\lambda S} \sum_s z_s - \mathrm{MAP}(\theta + \epsilon_s - \lambda\nabla f(z_s))$.
+    r"""Hard samples, whose gradient compares them with the best state a step downhill.
+
+    $\frac{1}{\lambda S} \sum_s z_s - \mathrm{MAP}(\theta + \epsilon_s - \lambda\nabla f(z_s))$.
 
     $z_s = \mathrm{MAP}(\theta + \epsilon_s)$, θ the logits: the best state under some noise, less
     the best one under the same noise after a step downhill. The noise is q's own: z follows q on
@@ -112,7 +114,9 @@ def _by_sum_of_gamma(
 
 @dataclass(frozen=True)
 class PerturbedMAP(Pathwise[CanPerturbWithSlope]):
-    r"""$\frac{1}{S} \sum_s \langle \nabla f(z_s), z_s - z_0 \rangle\, \nu'(\epsilon_s) / \sigma$.
+    r"""Hard samples, whose gradient comes from the density of the noise that led to them.
+
+    $\frac{1}{S} \sum_s \langle \nabla f(z_s), z_s - z_0 \rangle\, \nu'(\epsilon_s) / \sigma$.
 
     $z_s = \mathrm{MAP}(\theta + \sigma \epsilon_s)$, θ the logits, $z_0 = \mathrm{MAP}(\theta)$ and
     ν the noise's -log density: the noise's score function in place of q's. (For Gumbel noise,

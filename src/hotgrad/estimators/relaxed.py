@@ -11,7 +11,9 @@ from hotgrad.estimators.pathwise import Tempered
 
 @dataclass(frozen=True, eq=False)
 class GumbelSoftmax(Tempered[CanRelax]):
-    r"""$\frac{1}{S} \sum_s \nabla_\phi f(y_s)$, $y_s$ = softmax((logits + noise) / temperature).
+    r"""Relaxed samples in place of hard ones, differentiated through.
+
+    $\frac{1}{S} \sum_s \nabla_\phi f(y_s)$, $y_s$ = softmax((logits + noise) / temperature).
 
     For bits the binary Concrete, $\sigma((\mathrm{logits} + \mathrm{logistic}) / \tau)$; for
     `PlackettLuceSubset` the largest, entry by entry, of k relaxed one-hot vectors, one for each
@@ -52,7 +54,9 @@ class GumbelSoftmax(Tempered[CanRelax]):
 
 @dataclass(frozen=True, eq=False)
 class RelaxedTopK(Tempered[CanRelaxTopK]):
-    r"""$\frac{1}{S} \sum_s \nabla_\phi f(v_s)$, $v_s$ the sum of k successive softmaxes.
+    r"""Relaxed k-hot vectors in place of hard ones, by one softmax after another.
+
+    $\frac{1}{S} \sum_s \nabla_\phi f(v_s)$, $v_s$ the sum of k successive softmaxes.
 
     $$a^j = \mathrm{softmax}(\alpha^j / \tau), \quad \alpha^{j+1} = \alpha^j + \log(1 - a^j),
     \quad v = \sum_{j=1}^k a^j,$$

@@ -57,7 +57,9 @@ class WithBaseline(Estimator, nn.Module):
 
 
 class ScoreFunction(WithBaseline):
-    r"""$\frac{1}{S} \sum_s (f(z_s) - b_s) \nabla_\phi \log q_\phi(z_s)$, also called REINFORCE.
+    r"""The score function weighs each sample's log-probability by f; also called REINFORCE.
+
+    $\frac{1}{S} \sum_s (f(z_s) - b_s) \nabla_\phi \log q_\phi(z_s)$.
 
     Unbiased for any f, also one that isn't differentiable, and for any distribution that can be
     sampled and scored; derivatives of any order are unbiased too. Its variance depends on the

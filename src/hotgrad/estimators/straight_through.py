@@ -21,7 +21,9 @@ class _SampledWithTangent(CanSample, HasMean, HasTangent, Protocol):
 
 @dataclass(frozen=True)
 class StraightThrough(Pathwise[_SampledWithMean]):
-    r"""$\frac{1}{S} \sum_s \nabla_\phi \langle \nabla f(z_s), \mathbb{E}_q[z] \rangle$.
+    r"""Hard samples, whose gradient is that of the mean.
+
+    $\frac{1}{S} \sum_s \nabla_\phi \langle \nabla f(z_s), \mathbb{E}_q[z] \rangle$.
 
     The sample has the mean's gradient. Exact for f that is linear in z, biased otherwise; low
     variance; S evaluations of f, at hard samples only. On `KSubset`, whose samples and marginals
@@ -55,7 +57,9 @@ class StraightThrough(Pathwise[_SampledWithMean]):
 
 @dataclass(frozen=True, eq=False)
 class ReinMax(Tempered[_SampledWithTangent]):
-    r"""$\frac{1}{S} \sum_s \nabla_\phi \langle \nabla f(z_s), 2 \pi_1 - \frac{1}{2} \pi_0 \rangle$.
+    r"""Straight-through with a gradient of second order: hard samples, a better slope.
+
+    $\frac{1}{S} \sum_s \nabla_\phi \langle \nabla f(z_s), 2 \pi_1 - \frac{1}{2} \pi_0 \rangle$.
 
     Straight-through of second order: $\pi_0$ is the mean, and $\pi_1$ carries the softmax's
     Jacobian at (z + mean at the temperature) / 2: Heun's rule where straight-through is Euler's.

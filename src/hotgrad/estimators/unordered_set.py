@@ -28,7 +28,9 @@ class DistinctStates(NamedTuple):
 
 @dataclass(frozen=True)
 class UnorderedSet(Estimator):
-    r"""$\sum_{s \in \mathcal{S}} p(s) R(\mathcal{S}, s) (f(s) - B_s) \nabla_\phi \log p(s)$.
+    r"""Samples without replacement, weighted so that no evaluation is spent twice.
+
+    $\sum_{s \in \mathcal{S}} p(s) R(\mathcal{S}, s) (f(s) - B_s) \nabla_\phi \log p(s)$.
 
     The S samples are distinct joint states, drawn without replacement. p(s) R weighs a state so
     that the weighted mean of f is its expectation: R is the probability of drawing the rest of the

@@ -20,7 +20,9 @@ from hotgrad.ops import widened
 
 @dataclass(frozen=True)
 class VIMCO:
-    r"""$\sum_k (L - L_{-k}) \nabla \log q(z_k) + \nabla L$, $L = \log \frac{1}{K} \sum_k w(z_k)$.
+    r"""The score function for a bound of several samples, with a signal for each.
+
+    $\sum_k (L - L_{-k}) \nabla \log q(z_k) + \nabla L$, $L = \log \frac{1}{K} \sum_k w(z_k)$.
 
     In $L_{-k}$ the geometric mean of the other weights stands in for $w(z_k)$. Unbiased for the
     bound E[L], for any weights, also ones without a gradient; no tuning, and a far lower variance

@@ -75,7 +75,9 @@ class Fit:
 
     @property
     def elbo(self) -> float:
-        r"""$E_q[\log p(x, z)] + H(q)$ of all the data, worked out once.
+        r"""The evidence lower bound of all the data, worked out once.
+
+        $E_q[\log p(x, z)] + H(q)$.
 
         A sum over all states of a row's unknowns where these are few, otherwise by hard samples.
         -inf where q gives a probability to what the model rules out; NaN, with a warning, where

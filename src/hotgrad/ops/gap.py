@@ -10,7 +10,9 @@ from hotgrad.ops.precision import widened
 
 
 def gap_noise_of_categories(logits: Tensor, outcome: Tensor, gap: float) -> Tensor:
-    r"""$m_1 - m_2$, to be added to logits `(..., K)`; a constant.
+    r"""The move that puts the outcome's category ahead by a gap, a constant.
+
+    $m_1 - m_2$, to be added to logits `(..., K)`:
 
     $$m_1 = (\max_j \theta_j - \langle \theta, D \rangle) D, \quad
     m_2 = (\theta + \mathrm{gap} - \max_j \theta_j)_+ \odot (1 - D):$$

@@ -39,7 +39,9 @@ def elbo(model: VAE, x: Tensor, *, generator: torch.Generator | None = None) -> 
 def importance_weighted_bound(
     model: VAE, x: Tensor, *, num_samples: int, generator: torch.Generator | None = None
 ) -> Tensor:
-    r"""$\log \frac{1}{m} \sum_{i=1}^m p(x, z_i) / q(z_i | x)$, $z_i \sim q(z|x)$ hard, `(batch,)`.
+    r"""The importance-weighted bound of each item, by m hard samples, `(batch,)`.
+
+    $\log \frac{1}{m} \sum_{i=1}^m p(x, z_i) / q(z_i | x)$, $z_i \sim q(z|x)$.
 
     Its mean is at most log p(x) and rises with m. Samples are drawn and summed in chunks, so memory
     doesn't grow with m.
