@@ -11,7 +11,7 @@ import pytest
 from hotgrad.selection import SubsetSelector
 from hotgrad.selection.standardising import ColumnScaler
 
-ROWS, COLUMNS = 30_000, 1000  # 120 MB as float32
+ROWS, COLUMNS = 50_000, 1000  # 200 MB as float32
 
 
 def test_moments_of_pieces_are_those_of_the_whole() -> None:
