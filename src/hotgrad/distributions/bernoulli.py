@@ -12,13 +12,13 @@ from hotgrad import ops
 from hotgrad.distributions import arguments, copies
 from hotgrad.distributions.budget import MAX_STATES, check_budget, spread
 from hotgrad.distributions.capabilities import Scores
+from hotgrad.distributions.concrete_samples import ConcreteSamples
 from hotgrad.distributions.exponential_family import ExponentialFamily
-from hotgrad.distributions.noise_driven import NoiseDriven
-from hotgrad.distributions.samples import Antithetic, RelaxedSample
+from hotgrad.distributions.samples import Antithetic
 from hotgrad.ops import checks, kernels
 
 
-class Bernoulli(NoiseDriven, ExponentialFamily, TorchBernoulli):  # type: ignore[override]  # facts
+class Bernoulli(ConcreteSamples, ExponentialFamily, TorchBernoulli):  # type: ignore[override]  # facts
     r"""A bit: $P(z = 1) = \sigma(\mathrm{logits})$.
 
     torch's `Bernoulli` with a generator, gradients that stay finite at certain bits (logits of
@@ -44,6 +44,10 @@ class Bernoulli(NoiseDriven, ExponentialFamily, TorchBernoulli):  # type: ignore
 
     arg_constraints = TorchBernoulli.arg_constraints  # type: ignore[misc]
     support = TorchBernoulli.support
+    _relaxed = staticmethod(kernels.relaxed_bits)
+    _hard_and_relaxed = staticmethod(kernels.hard_and_relaxed_bits)
+    _relaxed_with_twin = staticmethod(kernels.relaxed_bits_with_logit)
+    _gap_noise = staticmethod(ops.gap_noise_of_bits)
 
     def __init__(
         self,
@@ -157,45 +161,6 @@ class Bernoulli(NoiseDriven, ExponentialFamily, TorchBernoulli):  # type: ignore
         """The binary Concrete sample of this noise; with zero noise, the mean at a temperature."""
         return ops.binary_concrete(self.logits, noise, temperature)
 
-    def relaxed_sample(
-        self,
-        temperature: float | Tensor,
-        sample_shape: Any = (),
-        *,
-        generator: torch.Generator | None = None,
-    ) -> Tensor:
-        """Binary Concrete samples."""
-        shape = checks.as_shape(sample_shape, "sample_shape")
-        return kernels.relaxed_bits(self.logits, temperature, shape, generator)
-
-    def hard_and_relaxed_sample(
-        self,
-        temperature: float | Tensor,
-        sample_shape: Any = (),
-        *,
-        generator: torch.Generator | None = None,
-    ) -> tuple[Tensor, Tensor]:
-        """Exact bits, and the binary Concrete samples of the same noise."""
-        shape = checks.as_shape(sample_shape, "sample_shape")
-        return kernels.hard_and_relaxed_bits(self.logits, temperature, shape, generator)
-
-    def relaxed_sample_with_twin(
-        self,
-        temperature: float | Tensor,
-        sample_shape: Any = (),
-        *,
-        generator: torch.Generator | None = None,
-    ) -> RelaxedSample:
-        """Binary Concrete samples and their log-odds."""
-        shape = checks.as_shape(sample_shape, "sample_shape")
-        return RelaxedSample(
-            *kernels.relaxed_bits_with_logit(self.logits, temperature, shape, generator)
-        )
-
-    def tempered_mean(self, temperature: float | Tensor) -> Tensor:
-        """P(z = 1) with the log-odds divided by the temperature."""
-        return self.relax(0.0, temperature)
-
     def conditional_noise(self, outcome: Tensor, noise: Tensor) -> Tensor:
         """Fresh noise turned into noise that leads to `outcome`, differentiable in the logits."""
         return ops.logistic_given_outcome(self.logits, outcome, noise)
@@ -206,18 +171,6 @@ class Bernoulli(NoiseDriven, ExponentialFamily, TorchBernoulli):  # type: ignore
         """Bits from noise, and bits from its negative: few are alike where the odds are even."""
         noise = self.draw_noise(sample_shape, generator=generator)
         return Antithetic(self.harden(noise), self.harden(-noise), noise)
-
-    def hard_and_gapped_sample(
-        self,
-        temperature: float | Tensor,
-        gap: float,
-        sample_shape: Any = (),
-        *,
-        generator: torch.Generator | None = None,
-    ) -> tuple[Tensor, Tensor]:
-        """Exact bits, and the mean once the log-odds favour them by `gap` at least."""
-        hard = self.sample(sample_shape, generator=generator)
-        return hard, self.relax(ops.gap_noise_of_bits(self.logits, hard, gap), temperature)
 
     def tangent(self, point: Tensor) -> Tensor:
         """A tensor whose gradient is the mean's, taken where the mean is `point`."""

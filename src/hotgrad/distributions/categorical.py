@@ -12,13 +12,12 @@ from hotgrad import ops
 from hotgrad.distributions import arguments, copies
 from hotgrad.distributions.budget import MAX_STATES, check_budget, spread
 from hotgrad.distributions.capabilities import Scores
+from hotgrad.distributions.concrete_samples import ConcreteSamples
 from hotgrad.distributions.exponential_family import ExponentialFamily
-from hotgrad.distributions.noise_driven import NoiseDriven
-from hotgrad.distributions.samples import RelaxedSample
 from hotgrad.ops import checks, kernels
 
 
-class OneHotCategorical(NoiseDriven, ExponentialFamily, TorchOneHotCategorical):  # type: ignore[override]
+class OneHotCategorical(ConcreteSamples, ExponentialFamily, TorchOneHotCategorical):  # type: ignore[override]
     r"""One of K: $P(z = e_k) \propto \exp(\mathrm{logits}_k)$.
 
     torch's `OneHotCategorical` with a generator, masks (logits of -inf, or probs of 0, with finite
@@ -46,6 +45,10 @@ class OneHotCategorical(NoiseDriven, ExponentialFamily, TorchOneHotCategorical):
 
     arg_constraints = TorchOneHotCategorical.arg_constraints  # type: ignore[misc]
     support = TorchOneHotCategorical.support
+    _relaxed = staticmethod(kernels.relaxed_categories)
+    _hard_and_relaxed = staticmethod(kernels.hard_and_relaxed_categories)
+    _relaxed_with_twin = staticmethod(kernels.relaxed_categories_with_log)
+    _gap_noise = staticmethod(ops.gap_noise_of_categories)
 
     def __init__(
         self,
@@ -192,60 +195,9 @@ class OneHotCategorical(NoiseDriven, ExponentialFamily, TorchOneHotCategorical):
         """The Concrete sample of this noise; with zero noise, the mean at a temperature."""
         return ops.gumbel_softmax(self._scores, noise, temperature)
 
-    def relaxed_sample(
-        self,
-        temperature: float | Tensor,
-        sample_shape: Any = (),
-        *,
-        generator: torch.Generator | None = None,
-    ) -> Tensor:
-        """Concrete samples."""
-        shape = checks.as_shape(sample_shape, "sample_shape")
-        return kernels.relaxed_categories(self._scores, temperature, shape, generator)
-
-    def hard_and_relaxed_sample(
-        self,
-        temperature: float | Tensor,
-        sample_shape: Any = (),
-        *,
-        generator: torch.Generator | None = None,
-    ) -> tuple[Tensor, Tensor]:
-        """Exact one-hot vectors, and the Concrete samples of the same noise."""
-        shape = checks.as_shape(sample_shape, "sample_shape")
-        return kernels.hard_and_relaxed_categories(self._scores, temperature, shape, generator)
-
-    def relaxed_sample_with_twin(
-        self,
-        temperature: float | Tensor,
-        sample_shape: Any = (),
-        *,
-        generator: torch.Generator | None = None,
-    ) -> RelaxedSample:
-        """Concrete samples and their logarithm."""
-        shape = checks.as_shape(sample_shape, "sample_shape")
-        return RelaxedSample(
-            *kernels.relaxed_categories_with_log(self._scores, temperature, shape, generator)
-        )
-
-    def tempered_mean(self, temperature: float | Tensor) -> Tensor:
-        """The probabilities with the logits divided by the temperature."""
-        return self.relax(0.0, temperature)
-
     def conditional_noise(self, outcome: Tensor, noise: Tensor) -> Tensor:
         """Fresh noise turned into noise that leads to `outcome`, differentiable in the logits."""
         return ops.gumbel_given_outcome(self._scores, outcome, noise)
-
-    def hard_and_gapped_sample(
-        self,
-        temperature: float | Tensor,
-        gap: float,
-        sample_shape: Any = (),
-        *,
-        generator: torch.Generator | None = None,
-    ) -> tuple[Tensor, Tensor]:
-        """Exact one-hot vectors, and the mean once their category leads by `gap` at least."""
-        hard = self.sample(sample_shape, generator=generator)
-        return hard, self.relax(ops.gap_noise_of_categories(self._scores, hard, gap), temperature)
 
     def tangent(self, point: Tensor) -> Tensor:
         """A tensor whose gradient is the mean's, taken where the mean is `point`."""

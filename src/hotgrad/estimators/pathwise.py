@@ -103,8 +103,8 @@ class Pathwise(Estimator, Generic[B]):
         """Samples of q; each base is drawn by itself."""
         self.check_fits(q)
         z = q.each(lambda base: self.draw(base, sample_shape, generator))
-        once = not (self.twice_differentiable or torch.compiler.is_compiling())
-        if not once or not q.has_params:
+        # the compiler would follow what q is made of, and has no second derivatives anyway
+        if self.twice_differentiable or torch.compiler.is_compiling() or not q.has_params:
             return z
         return once_differentiable(z, self.label, *q.params.values())
 
