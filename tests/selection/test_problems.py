@@ -147,7 +147,7 @@ def test_refused(columns: dict[str, Any], settings: dict[str, Any], message: str
 def test_fewer_rows_than_k() -> None:
     with pytest.raises(ValueError, match=r"at least --k = 3 rows .* n_samples = 2"):
         pose(frame(rows=2), k=3)
-    with pytest.raises(ValueError, match="3 rows are too few: with 1 of them held out, 2 are left"):
+    with pytest.raises(ValueError, match=r"3 rows.* 1 of them held out"):
         hold_out(pose(frame(rows=3), k=3), 3, seed=0)
 
 

@@ -91,8 +91,8 @@ OFFERED = row_wise_estimators(*DISTRIBUTIONS)
 @pytest.mark.parametrize("estimator", [*OFFERED, hg.GumbelSoftmax(0.5)], ids=str)
 def test_every_estimator_that_is_offered_works(estimator: Any) -> None:
     x = np.random.default_rng(0).normal(size=(250, 6))
-    selector = SubsetSelector(2, estimator=estimator, hidden=(), random_state=0, epochs=40)
-    selector.set_params(learning_rate=0.03, logits_learning_rate=0.03)
+    selector = SubsetSelector(2, estimator=estimator, hidden=(), random_state=0, epochs=20)
+    selector.set_params(learning_rate=0.06, logits_learning_rate=0.06)
     selector.fit(x, 2 * x[:, 1] + x[:, 4])
     assert selector.get_support(indices=True).tolist() == [1, 4]
 

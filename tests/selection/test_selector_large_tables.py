@@ -85,11 +85,11 @@ HALF_THE_MEMORY = """
     table = np.load(sys.argv[1], mmap_mode="r")
     y = np.arange(len(table)) % 2
     # what is loaded and started at the first fit
-    SubsetSelector(5, epochs=1).fit(np.asarray(table[:500]), y[:500])
+    SubsetSelector(2, hidden=(8,), epochs=1).fit(np.asarray(table[:500]), y[:500])
     with open("/proc/self/status") as status:
         used = next(int(line.split()[1]) for line in status if line.startswith("VmData")) * 1024
     resource.setrlimit(resource.RLIMIT_DATA, (used + table.nbytes // 2,) * 2)
-    selector = SubsetSelector(5, epochs=1, batch_size=1000).fit(table, y)
+    selector = SubsetSelector(2, hidden=(8,), epochs=1, batch_size=1000).fit(table, y)
     selector.partial_fit(table, y)
     try:
         table.astype(np.float32)

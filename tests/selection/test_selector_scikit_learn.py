@@ -47,7 +47,7 @@ def test_names_go_in_and_out(frame: Any) -> None:
 
 def test_in_a_pipeline_and_a_grid_search(frame: Any) -> None:
     table, y = frame
-    pipeline = make_pipeline(SubsetSelector(1, epochs=40, random_state=0), LogisticRegression())
+    pipeline = make_pipeline(SubsetSelector(1, epochs=20, random_state=0), LogisticRegression())
     search = GridSearchCV(pipeline, {"subsetselector__k": np.array([1, 2])}, cv=3).fit(table, y)
     assert search.best_params_ == {"subsetselector__k": 2}
     assert search.best_score_ > 0.9

@@ -211,7 +211,7 @@ def test_parquet_with_a_name_twice(tmp_path: Path) -> None:
 def test_a_csv_file_of_too_many_values(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(column_names, "MOST_VALUES", 5)
     assert read_table(write(file, "a,b\n1,2\n3,4\n")).shape == (2, 2)
-    with pytest.raises(ValueError, match="holds 6 values of 8 bytes; expected at most 5"):
+    with pytest.raises(ValueError, match=r"6 values of 8 bytes; .*at most 5"):
         read_table(write(file, "a,b\n1,2\n3,4\n5,6\n"))
 
 
@@ -232,7 +232,7 @@ def test_parquet_files_that_unpack_to_too_much(
     pq.write_table(BOMBS[bomb], path, compression="zstd")
     assert path.stat().st_size < 50_000
     monkeypatch.setattr(column_names, "MOST_VALUES", 100_000)
-    with pytest.raises(ValueError, match=r"holds [\d,]{7,} values of 8 bytes; expected"):
+    with pytest.raises(ValueError, match=r"holds [\d,]{7,} values"):
         read_table(path)
     monkeypatch.undo()
     assert read_table(path).shape == BOMBS[bomb].shape
@@ -286,8 +286,8 @@ def test_a_file_comes_before_a_bundled_name(
         (lzma.compress(b"a,b\n1,2\n"), r"compressed \(xz\)"),
         ("Größe,b\n1,2\n".encode("latin-1"), "save it as UTF-8"),
         # cut off in the middle
-        (b"a,b,c\n1,2,3\n4,5", "cut off in the middle: its last row, line 3, has 2 of 3 fields"),
-        (b"a,b,c\n1,2,3\n4,5\n", "cut off in the middle: its last row, line 3, has 2 of 3 fields"),
+        (b"a,b,c\n1,2,3\n4,5", "cut off.* last row, line 3, has 2 of 3 fields"),
+        (b"a,b,c\n1,2,3\n4,5\n", "cut off.* last row, line 3, has 2 of 3 fields"),
         (b'a,b\n1,"x\ny"\n2\n', "last row, line 4, has 1 of 2 fields"),
         (b'a,b\n1,x\n2,"y', "row that starts in line 3 isn't closed"),
         (b'a,b\n1,"x\n2,y\n3,z\n', "row that starts in line 2 isn't closed"),

@@ -1,7 +1,7 @@
-"""CSV files with any separator, in one pass: pyarrow finds the types of what Python's csv splits.
+"""CSV files with any separator, in one pass: pyarrow finds the types of rows that were counted.
 
-pyarrow alone takes an unclosed quote for the end of a field, and knows no blanks after a separator,
-so it is given each file rewritten: in UTF-8, with one separator, and with rows that were counted.
+pyarrow alone takes an unclosed quote for the end of a field, and knows no blanks after a separator:
+lines with either go through Python's csv first. pyarrow gets UTF-8 with one separator.
 """
 
 import csv
@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
+from typing import TextIO
 
 import pandas as pd
 import pyarrow as pa
@@ -24,8 +25,8 @@ _SEPARATORS = ("\t", ";", ",", "|")
 _UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 _DECLARED = re.compile(r"sep=(.)\s*")
 """A first line that Excel writes and reads."""
-_DECIMAL_COMMA = r"^[+-]?\d*,?\d+([eE][+-]?\d+)?$"
 _NEEDS_QUOTES = re.compile('["\r\n]')
+_DECIMAL_COMMA = r"^[+-]?\d*,?\d+([eE][+-]?\d+)?$"
 _GAPS = [*arrow_csv.ConvertOptions().null_values, "None", "<NA>", "?"]
 """Question marks stand in the tables of the UCI repository."""
 _BETWEEN = "\x1f"
@@ -63,15 +64,15 @@ def _parse(path: Path, encoding: str, types: Mapping[str, pa.DataType]) -> tuple
         declared = _DECLARED.fullmatch(lines[0]) if lines else None
         separator = declared[1] if declared else _likely_separator(path, lines)
         text.seek(0)
-        rows = _rows(path, text, separator)
+        rows = _Rows(path, text, separator)
         if declared:
-            next(rows)
-        _, header = next(rows)
+            rows.first()
+        header = rows.first()
         names = [name.strip() for name in header]
         check_names(path, names)
         _check_header(path, names)
         table = arrow_csv.read_csv(
-            _Stream(_rewritten(path, names, rows)),
+            _Stream(rows.rewritten(names)),
             read_options=arrow_csv.ReadOptions(block_size=_LONGEST_ROW),
             parse_options=arrow_csv.ParseOptions(delimiter=_BETWEEN, newlines_in_values=True),
             convert_options=arrow_csv.ConvertOptions(
@@ -109,43 +110,73 @@ def _likely_separator(path: Path, lines: Sequence[str]) -> str:
     return likely[0]
 
 
-def _rows(path: Path, text: io.TextIOBase, separator: str) -> Iterator[tuple[int, list[str]]]:
-    """(line number where the row starts, its fields) of all rows that aren't blank."""
-    reader = csv.reader(text, delimiter=separator, skipinitialspace=True, strict=True)
-    while True:
-        start = reader.line_num + 1
+class _Rows:
+    """The rows of a text, of which those that only Python's csv understands are rewritten."""
+
+    def __init__(self, path: Path, text: TextIO, separator: str) -> None:
+        self._path, self._text, self._separator = path, text, separator
+        self._plain_lines = 0
+        self._looked_at: list[str] = []
+        self._reader = csv.reader(
+            iter(self._next_line, ""), delimiter=separator, skipinitialspace=True, strict=True
+        )
+
+    def _next_line(self) -> str:
+        return self._looked_at.pop() if self._looked_at else self._text.readline()
+
+    def _line_number(self) -> int:
+        return self._plain_lines + self._reader.line_num + 1
+
+    def first(self) -> list[str]:
+        """The next row that isn't blank, where there is one."""
+        while not (row := self._split(self._text.readline())):
+            pass
+        return row
+
+    def _split(self, line: str) -> list[str]:
+        """The fields of the row that begins with this line; none if it is blank."""
+        start = self._line_number()
+        self._looked_at.append(line)
         try:
-            row = next(reader)
-        except StopIteration:
-            return
+            return next(self._reader)
         except csv.Error as error:
             # what follows a lost quote is read as one field, to the end or to the longest allowed
             raise ValueError(
-                f"{path}: a quote in the row that starts in line {start} isn't closed, or closed "
-                f"too early ({error}). If the file was cut off there, copy it again."
+                f"{self._path}: a quote in the row that starts in line {start} isn't closed, or "
+                f"closed too early ({error}). If the file was cut off there, copy it again."
             ) from error
-        if row:
-            yield start, row
 
-
-def _rewritten(
-    path: Path, names: Sequence[str], rows: Iterator[tuple[int, list[str]]]
-) -> Iterator[bytes]:
-    """The names and the rows as pyarrow takes them, once each row has as many fields as names."""
-    piece, size, count = [_joined(names)], 0, 0
-    for line, row in rows:
-        if len(row) != len(names):
-            is_last = len(row) < len(names) and next(rows, None) is None
-            raise ValueError(_wrong_length(path, names, line, row, is_last=is_last))
-        piece.append(_joined(row))
-        size, count = size + len(piece[-1]), count + 1
-        if size >= _PIECE:
-            yield "".join(piece).encode()
-            piece, size = [], 0
-        if count * len(names) > column_names.MOST_VALUES:
-            count += sum(1 for _ in rows)
-    check_size(path, count * len(names))
-    yield "".join(piece).encode()
+    def rewritten(self, names: Sequence[str]) -> Iterator[bytes]:
+        """The names and the rows, once each row has as many fields as there are names."""
+        separator, between = self._separator, len(names) - 1
+        blank_after = separator + " "
+        piece, size, count = [_joined(names)], 0, 0
+        for line in self._text:
+            if (
+                line.count(separator) == between
+                and '"' not in line
+                and blank_after not in line
+                and _BETWEEN not in line
+                and line[0] != " "
+            ):
+                self._plain_lines += 1
+                piece.append(line.replace(separator, _BETWEEN))
+            else:
+                start, row = self._line_number(), self._split(line)
+                if not row:
+                    continue
+                if len(row) != len(names):
+                    is_last = len(row) < len(names) and not any(map(str.strip, self._text))
+                    raise ValueError(_wrong_length(self._path, names, start, row, is_last=is_last))
+                piece.append(_joined(row))
+            size, count = size + len(piece[-1]), count + 1
+            if size >= _PIECE:
+                yield "".join(piece).encode()
+                piece, size = [], 0
+            if count * len(names) > column_names.MOST_VALUES:
+                count += sum(1 for _ in self._text)
+        check_size(self._path, count * len(names))
+        yield "".join(piece).encode()
 
 
 def _joined(row: Sequence[str]) -> str:
