@@ -71,7 +71,9 @@ class Joint(NamedFactors, Product[Named], NoFormula):  # type: ignore[misc]  # d
         self.factors = {name: _as_factor(name, factor) for name, factor in factors.items()}
         for what, of in _ALIKE.items():
             found = {n: of(factor) for n, factor in self.factors.items() if _tells(factor, what)}
-            if len(set(found.values())) > 1:
+            # compared, not hashed, which would tie what is compiled to one size of the batch
+            values = list(found.values())
+            if any(value != values[0] for value in values):
                 advice = (
                     " Batch dimensions that belong to one unknown become part of its event by "
                     "to_event(ndims)."

@@ -131,6 +131,10 @@ class SetRace:
         rates = self.log_rates.gather(-1, chosen.to(logits.dtype).topk(k).indices)
         # a masked member rules the set out, which is for the caller to see
         self.member_rates = torch.where(rates == -torch.inf, torch.inf, rates)
+        # on an interval of about folds + k, beside which the log-density falls by k + 1 a unit
+        folds = E_FOLDS[logits.dtype] + 1 + k
+        self.halvings = 4 + math.ceil(math.log2(folds * (k + 1)))
+        """Of an interval, until the log-density at its ends is known to a part of one."""
 
     def log_density(self, clock: Tensor) -> Tensor:
         """log of the integrand at clocks `(*nodes, ...)`."""
@@ -145,14 +149,16 @@ class SetRace:
         members = self.member_rates.isfinite().sum(-1)
         zero = self.log_rates.new_zeros(self.log_rates.shape[:-1])
         folds = E_FOLDS[zero.dtype]
-        peak = bisect(lambda y: self._slope(y) < 0, zero, zero + (members + 1.0).log())
+        top = zero + (members + 1.0).log()
+        peak = bisect(lambda y: self._slope(y) < 0, zero, top, self.halvings)
         height = self.log_density(peak) - folds
 
         def outside(y: Tensor) -> Tensor:
             return self.log_density(y) < height
 
-        low = bisect(lambda y: ~outside(y), peak - folds - 1 - members, peak)
-        high = bisect(outside, peak, peak + zero.new_full((), folds + 6).log())
+        start, end = peak - folds - 1 - members, peak + zero.new_full((), folds + 6).log()
+        low = bisect(lambda y: ~outside(y), start, peak, self.halvings)
+        high = bisect(outside, peak, end, self.halvings)
         return low, high
 
     def _slope(self, clock: Tensor) -> Tensor:
@@ -173,9 +179,11 @@ def log_arrived(log_time: Tensor) -> Tensor:
     return torch.where(small, series, (-torch.expm1(-torch.where(small, 1.0, e))).log())
 
 
-def bisect(beyond: Callable[[Tensor], Tensor], low: Tensor, high: Tensor) -> Tensor:
+def bisect(
+    beyond: Callable[[Tensor], Tensor], low: Tensor, high: Tensor, halvings: int = HALVINGS
+) -> Tensor:
     """Where `beyond`, false at first, turns true between low and high."""
-    for _ in range(HALVINGS):
+    for _ in range(halvings):
         middle = (low + high) / 2
         past = beyond(middle)
         low, high = torch.where(past, low, middle), torch.where(past, middle, high)

@@ -9,11 +9,19 @@ from torch import Tensor
 
 from hotgrad.ops.precision import centred
 from hotgrad.ops.quadrature import gauss_legendre
-from hotgrad.ops.race import SetRace, bisect, log_arrived, order_rates, running_logsumexp
+from hotgrad.ops.race import (
+    SetRace,
+    bisect,
+    log_arrived,
+    order_rates,
+    running_logsumexp,
+)
 from hotgrad.ops.softmax import logaddexp
 
 PANELS = 48
 NODES = 8
+AT_ONCE = 2**17
+"""The most integrands worked out together: more don't fit into a processor's cache."""
 
 
 def gumbel_given_order(logits: Tensor, order: Tensor, noise: Tensor) -> Tensor:
@@ -113,7 +121,9 @@ def _quantile(race: SetRace, level: Tensor) -> Tensor:
         grid = torch.linspace(0, 1, PANELS + 1).to(level).view(-1, *(1,) * level.ndim)
         edges = low + (high - low) * grid
         scale = race.log_density(edges).amax(0)
-    parts = torch.stack([integral(edges[i], edges[i + 1]) for i in range(PANELS)])
+    at_once = max(1, AT_ONCE // (NODES * max(1, race.member_rates.numel())))
+    panels = zip(edges[:-1].split(at_once), edges[1:].split(at_once), strict=True)
+    parts = torch.cat([integral(*ends) for ends in panels])
     below = torch.cat([torch.zeros_like(parts[:1]), parts.cumsum(0)])
     target = level * below[-1]
     panel = (below[1:] < target).sum(0, keepdim=True).clamp(max=PANELS - 1)
