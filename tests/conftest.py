@@ -10,6 +10,8 @@ import pytest
 import torch
 from torch.distributions import Distribution
 
+from hotgrad.ops.kernels import fused
+
 
 def _seed(text: str) -> int:
     return secrets.randbelow(2**31) if text == "random" else int(text)
@@ -39,6 +41,12 @@ def compiler() -> Iterator[None]:
     torch.compiler.reset()
     # the first compilation turns torch's validation of distributions off for good
     Distribution.set_default_validate_args(validation)
+
+
+@pytest.fixture
+def plain_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What draws is made of torch's functions alone, as without the compiled kernels."""
+    monkeypatch.setattr(fused, "compiled", lambda: None)
 
 
 @pytest.fixture

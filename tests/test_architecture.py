@@ -13,6 +13,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -40,6 +41,7 @@ LAYERS = {
     "functional": 3,
     "importance": 3,
     "schedules": 3,
+    "vocabulary": 3,
     "audit": 4,
     "hotgrad": 5,  # the package's own __init__: what `import hotgrad` brings
     "vae": 6,
@@ -55,6 +57,7 @@ DRAWING = ("hotgrad.canvas", "hotgrad.audit.picture")
 LENT = {name: {"matplotlib"} for name in DRAWING} | {
     "hotgrad.tensor_files": {"safetensors"},
     "hotgrad.progress": {"rich"},
+    "hotgrad.ops.kernels.compiled": {"llvmlite"},
 }
 # What others need where they are asked for it.
 LENT_IN_FUNCTIONS = {
@@ -81,7 +84,7 @@ class Module:
     text: str
     is_package: bool = False
 
-    @property
+    @cached_property
     def tree(self) -> ast.Module:
         return ast.parse(self.text)
 

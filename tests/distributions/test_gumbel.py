@@ -41,6 +41,7 @@ def test_samples_have_a_gradient_and_a_dtype(generator: Generator) -> None:
     assert wide.sample((3,), generator=generator).shape == (3, 2)
 
 
+@pytest.mark.usefixtures("plain_kernels")
 def test_both_tails_are_resolved(monkeypatch: pytest.MonkeyPatch, generator: Generator) -> None:
     """Given that E = exp(-noise) is above 23 log 2, or that 1 - exp(-E) is below 2^-23."""
 

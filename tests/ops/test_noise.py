@@ -82,6 +82,7 @@ def test_all_bits_of_the_words_are_random(generator: torch.Generator) -> None:
     assert float(-torch.tensor(1 - 2.0**-24).log()) > 5.5e-8
 
 
+@pytest.mark.usefixtures("plain_kernels")
 def test_a_class_of_probability_1e_8_wins_as_often_as_it_should(
     monkeypatch: pytest.MonkeyPatch, generator: torch.Generator
 ) -> None:
@@ -107,6 +108,7 @@ def test_a_class_of_probability_1e_8_wins_as_often_as_it_should(
     assert not event_fits(wins, rows * calls, rare / near)
 
 
+@pytest.mark.usefixtures("plain_kernels")
 def test_next_to_zero_the_noise_is_uniform(
     monkeypatch: pytest.MonkeyPatch, generator: torch.Generator
 ) -> None:
@@ -130,6 +132,7 @@ def test_next_to_zero_the_noise_is_uniform(
     assert not distribution_fits(sizes(), lambda x: x.clamp(0, 1))
 
 
+@pytest.mark.usefixtures("plain_kernels")
 @pytest.mark.parametrize("fraction", [0.0, 2.0**-24, 0.25, 0.5, 1 - 2.0**-24])
 def test_every_word_next_to_zero_keeps_its_place(
     monkeypatch: pytest.MonkeyPatch, fraction: float
@@ -150,6 +153,7 @@ def test_every_word_next_to_zero_keeps_its_place(
     )
 
 
+@pytest.mark.usefixtures("plain_kernels")
 @pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("draw", DRAWS)
 def test_extreme_words_give_finite_noise(
@@ -165,6 +169,7 @@ def test_extreme_words_give_finite_noise(
         assert noise.abs().max() < 1.5 * bits
 
 
+@pytest.mark.usefixtures("plain_kernels")
 def test_the_lower_tail_of_gumbel_noise_ends_where_it_says(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

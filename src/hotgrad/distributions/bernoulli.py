@@ -15,7 +15,8 @@ from hotgrad.distributions.capabilities import Scores
 from hotgrad.distributions.concrete_samples import ConcreteSamples
 from hotgrad.distributions.exponential_family import ExponentialFamily
 from hotgrad.distributions.samples import Antithetic
-from hotgrad.ops import checks, kernels
+from hotgrad.ops import checks
+from hotgrad.ops.kernels import bits as kernels
 
 
 class Bernoulli(ConcreteSamples, ExponentialFamily, TorchBernoulli):  # type: ignore[override]  # facts
@@ -44,6 +45,7 @@ class Bernoulli(ConcreteSamples, ExponentialFamily, TorchBernoulli):  # type: ig
 
     arg_constraints = TorchBernoulli.arg_constraints  # type: ignore[misc]
     support = TorchBernoulli.support
+    _hard = staticmethod(kernels.hard_bits)
     _relaxed = staticmethod(kernels.relaxed_bits)
     _hard_and_relaxed = staticmethod(kernels.hard_and_relaxed_bits)
     _relaxed_with_twin = staticmethod(kernels.relaxed_bits_with_logit)

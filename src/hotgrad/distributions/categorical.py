@@ -14,7 +14,8 @@ from hotgrad.distributions.budget import MAX_STATES, check_budget, spread
 from hotgrad.distributions.capabilities import Scores
 from hotgrad.distributions.concrete_samples import ConcreteSamples
 from hotgrad.distributions.exponential_family import ExponentialFamily
-from hotgrad.ops import checks, kernels
+from hotgrad.ops import checks
+from hotgrad.ops.kernels import categories as kernels
 
 
 class OneHotCategorical(ConcreteSamples, ExponentialFamily, TorchOneHotCategorical):  # type: ignore[override]
@@ -45,6 +46,7 @@ class OneHotCategorical(ConcreteSamples, ExponentialFamily, TorchOneHotCategoric
 
     arg_constraints = TorchOneHotCategorical.arg_constraints  # type: ignore[misc]
     support = TorchOneHotCategorical.support
+    _hard = staticmethod(kernels.hard_categories)
     _relaxed = staticmethod(kernels.relaxed_categories)
     _hard_and_relaxed = staticmethod(kernels.hard_and_relaxed_categories)
     _relaxed_with_twin = staticmethod(kernels.relaxed_categories_with_log)

@@ -18,10 +18,16 @@ class ConcreteSamples(NoiseDriven):
     and the move that puts an outcome ahead. Their one parameter is the logits as they were given.
     """
 
+    _hard: ClassVar["staticmethod[..., Tensor]"]
     _relaxed: ClassVar["staticmethod[..., Tensor]"]
     _hard_and_relaxed: ClassVar["staticmethod[..., tuple[Tensor, Tensor]]"]
     _relaxed_with_twin: ClassVar["staticmethod[..., tuple[Tensor, Tensor]]"]
     _gap_noise: ClassVar["staticmethod[[Tensor, Tensor, float], Tensor]"]
+
+    def sample(self, sample_shape: Any = (), *, generator: torch.Generator | None = None) -> Tensor:
+        """Exact samples of shape `sample_shape + batch_shape + event_shape`."""
+        shape = checks.as_shape(sample_shape, "sample_shape")
+        return self._hard(self.params["logits"], shape, generator)
 
     def relaxed_sample(
         self,

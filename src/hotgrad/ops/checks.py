@@ -24,8 +24,7 @@ def recorded() -> bool:
     By torch.compile, torch.export and torch.jit.trace, or in a mode that answers for torch, as
     `make_fx` and fake tensors do, with which tools foretell memory and sharding.
     """
-    compiled = torch.compiler.is_compiling()
-    return compiled or jit_traced() or torch._C._len_torch_dispatch_stack() > 0
+    return torch.compiler.is_compiling() or jit_traced() or torch._C._len_torch_dispatch_stack() > 0
 
 
 def jit_traced() -> bool:

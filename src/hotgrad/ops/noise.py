@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from hotgrad.ops import checks
+from hotgrad.ops.kernels import fused
 
 
 class _Form(NamedTuple):
@@ -75,6 +76,8 @@ def draw_gumbel(
     never below -2.812 in float32, which leaves out a probability of 6e-8, nor below -3.605 in
     float64. float16 and bfloat16 get float32 noise.
     """
+    if _fused(dtype, device, shape):
+        return fused.noise("gumbel", shape, generator)
     i_plus_s, scale = _signed_words(shape, dtype, device, generator)
     # in place: the numbers are ours alone, and every pass over the memory counts
     return i_plus_s.abs_().mul_(-scale).log1p_().neg_().log_().neg_()
@@ -92,8 +95,19 @@ def draw_logistic(
     The sign is the sign of w and the size is -logit(|w| / 2), so no tail is computed from a number
     near 1.
     """
+    if _fused(dtype, device, shape):
+        return fused.noise("logistic", shape, generator)
     i_plus_s, scale = _signed_words(shape, dtype, device, generator)
     return torch.logit(i_plus_s.abs().mul_(scale / 2)).copysign_(i_plus_s)
+
+
+def _fused(dtype: torch.dtype, device: torch.device | str | None, shape: Sequence[int]) -> bool:
+    """Whether the compiled functions draw this noise."""
+    if not fused.draws() or noise_dtype(dtype) != torch.float32 or 0 in shape:
+        return False
+    if device is None and torch.compiler.is_compiling():
+        return False  # the compiler doesn't say what the default device is
+    return torch.device(device or torch.get_default_device()).type == "cpu"
 
 
 def added(noise: Tensor, logits: Tensor) -> Tensor:

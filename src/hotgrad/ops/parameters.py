@@ -102,6 +102,12 @@ def check_subset_logits(logits: Tensor, k: int, name: str = "k") -> None:
         )
 
 
+def seen_as_nan(sample: Tensor) -> bool:
+    """Whether a sample holds NaN, where that can be seen without waiting for a device."""
+    seen = sample.device.type == "cpu" and checks.values_readable(sample)
+    return seen and math.isnan(sample.detach().sum().item())
+
+
 def _row(where: tuple[int, ...]) -> str:
     """A row's name; a single vector has no number."""
     return f"row {where}" if where else "the row"

@@ -1,21 +1,9 @@
-"""Relaxed samples drawn in one call: the noise and the relaxation that a kernel would fuse.
+"""Samples drawn in one call: the noise and what is made of it, fused where there are kernels.
 
 The only place beside `hotgrad.ops.noise` that draws. Everything that needs a relaxed sample of bits
-or categories, distributions, estimators and plain functions alike, gets it here.
+or categories, distributions, estimators and plain functions alike, gets it from `categories` and
+`bits`. Each has the plain way, which is made of torch's functions and works everywhere, and hands
+over to `fused`, which knows when the compiled functions can be used.
 """
 
-from hotgrad.ops.kernels.bits import hard_and_relaxed_bits, relaxed_bits, relaxed_bits_with_logit
-from hotgrad.ops.kernels.categories import (
-    hard_and_relaxed_categories,
-    relaxed_categories,
-    relaxed_categories_with_log,
-)
-
-__all__ = [
-    "hard_and_relaxed_bits",
-    "hard_and_relaxed_categories",
-    "relaxed_bits",
-    "relaxed_bits_with_logit",
-    "relaxed_categories",
-    "relaxed_categories_with_log",
-]
+__all__ = ["bits", "categories", "fused", "fused_samples", "indices"]

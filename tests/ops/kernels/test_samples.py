@@ -10,7 +10,7 @@ from torch import Generator, Tensor
 
 import hotgrad as hg
 from hotgrad import ops
-from hotgrad.ops import kernels
+from hotgrad.ops.kernels import bits, categories
 
 INF = math.inf
 DTYPES = [torch.float64, torch.float32, torch.bfloat16, torch.float16]
@@ -19,17 +19,17 @@ Draw = Callable[..., Any]
 # relaxed, hard and relaxed, relaxed and its twin; the noise; the relaxation; the hard sample
 KINDS: dict[str, tuple[Draw, Draw, Draw, Draw, Draw, Draw]] = {
     "bits": (
-        kernels.relaxed_bits,
-        kernels.hard_and_relaxed_bits,
-        kernels.relaxed_bits_with_logit,
+        bits.relaxed_bits,
+        bits.hard_and_relaxed_bits,
+        bits.relaxed_bits_with_logit,
         ops.draw_logistic,
         ops.binary_concrete,
         lambda logits, noise: ops.threshold(logits + noise, logits.dtype),
     ),
     "categories": (
-        kernels.relaxed_categories,
-        kernels.hard_and_relaxed_categories,
-        kernels.relaxed_categories_with_log,
+        categories.relaxed_categories,
+        categories.hard_and_relaxed_categories,
+        categories.relaxed_categories_with_log,
         ops.draw_gumbel,
         ops.gumbel_softmax,
         lambda logits, noise: ops.one_hot_argmax(ops.centred(logits) + noise, logits.dtype),
@@ -114,13 +114,12 @@ def test_categories_along_any_dimension(dim: int, generator: Generator) -> None:
     logits = torch.randn(4, 3, 5, generator=generator)
     noise = noise_of("categories", logits, (), generator)
     expected = ops.gumbel_softmax(logits, noise, 0.6, dim)
-    for small in (None, True, False):
-        arguments: Any = (logits, 0.6, torch.Size(), generator.clone_state(), dim, small)
-        torch.testing.assert_close(kernels.relaxed_categories(*arguments), expected)
-        arguments = (logits, 0.6, torch.Size(), generator.clone_state(), dim, small)
-        hard, soft = kernels.hard_and_relaxed_categories(*arguments)
-        torch.testing.assert_close(soft, expected)
-        assert torch.equal(hard, ops.one_hot_argmax(logits + noise, logits.dtype, dim))
+    arguments: Any = (logits, 0.6, torch.Size(), generator.clone_state(), dim)
+    torch.testing.assert_close(categories.relaxed_categories(*arguments), expected)
+    arguments = (logits, 0.6, torch.Size(), generator.clone_state(), dim)
+    hard, soft = categories.hard_and_relaxed_categories(*arguments)
+    torch.testing.assert_close(soft, expected)
+    assert torch.equal(hard, ops.one_hot_argmax(logits + noise, logits.dtype, dim))
 
 
 @pytest.mark.parametrize(

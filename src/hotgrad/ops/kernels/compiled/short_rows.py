@@ -1,0 +1,171 @@
+"""The programs for categories in rows of at most a tile: many rows at once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hotgrad.ops.kernels.compiled.code import Code, Place
+from hotgrad.ops.kernels.compiled.maths import (
+    LOG2_E,
+    exp2,
+    exponential_bits,
+    fraction_of_call,
+    log2,
+    signed_uniform,
+    write_words,
+)
+from hotgrad.ops.kernels.compiled.program import LEAST, TILE, Number, Program, inverse_of
+from hotgrad.ops.kernels.compiled.row_group import Group, write_softmax_gradient
+from hotgrad.ops.kernels.compiled.values import F32, I32, I64, POINTER, Value
+
+
+class ShortRows(Program):
+    """`LongRows`, of the same kinds, for at most `TILE` categories."""
+
+    arguments = (*(POINTER,) * 6, F32, *(I64,) * 5)
+
+    def __init__(self, number: Number, kind: str, *, unit: bool) -> None:
+        self.number, self.kind, self.unit = number, kind, unit
+
+    def write(self, code_of: Any) -> None:
+        words = write_words(code_of)
+        code: Code = code_of("main", self.arguments)
+        (
+            logits, soft, other, inverses, _, bad, inverse, key, first, last, size, repeat,
+        ) = code.arguments  # fmt: skip
+        buffer = code.array(I32, TILE + 6 * code.lanes)
+        scores, spread, scales, given = (code.array(F32, TILE + 2 * code.lanes) for _ in range(4))
+        ignored = code.array(I64, 1)
+        fraction = fraction_of_call(code, words, buffer, key)
+
+        groups = code.loop(first, last)
+        row = groups.index
+        own_row = row - row / repeat * repeat
+        count = (code.count(TILE) / size).min(last - row).min(repeat - own_row)
+        group = Group(code, row, row + count, size)
+        begin = row * size
+        aligned = begin & -4
+        needed = group.elements + (begin - aligned) + 3
+        code.call(words, buffer, aligned >> 2, needed >> 2, key, code.count(0))
+        own_words = code.at(buffer, I32, begin - aligned)
+        source = self.number.at(code, logits, own_row * size)
+
+        self._copy(group, source, scores, float("-inf"))
+
+        def tops(number: Value, start: Value) -> None:
+            group.spread(group.fold(scores, start, Value.max, LEAST), spread, start)
+            if not self.unit:
+                own = own_row + (number - row)
+                group.spread(inverse_of(code, inverses, inverse, own), scales, start)
+
+        group.each_row(tops)
+
+        def perturb(place: Place) -> None:
+            distance = place.load_all(scores, F32) - place.load_all(spread, F32)
+            noise = signed_uniform(place.load_all(own_words, I32), fraction)
+            exponential = exponential_bits(noise)
+            if self.unit:
+                score = exp2(distance, LOG2_E) / exponential
+            else:
+                perturbed = distance.times_plus(LOG2_E, log2(exponential, sign=-1))
+                score = perturbed * place.load_all(scales, F32)
+            place.store_all(score, scores)
+
+        group.along(perturb)
+        if not self.unit:
+            self._exponentials(group, scores, spread)
+
+        def sums(_: Value, start: Value) -> None:
+            total = group.fold(scores, start, Value.__add__, 0.0)
+            # several threads write there, and only ever 1
+            code.store(code.count(1), total.compare(">", 0.0).choose(ignored, bad))
+            group.spread(1.0 / total, spread, start)
+
+        group.each_row(sums)
+        if self.kind == "gradient":
+            upstream = self.number.at(code, other, begin)
+            self._copy(group, upstream, given, 0.0)
+            self._gradient(group, scores, spread, scales, given, soft, begin)
+        elif self.kind != "index":
+            target = self.number.at(code, soft, begin)
+            group.along(
+                lambda place: self.number.store(
+                    place, place.load_all(scores, F32) * place.load_all(spread, F32), target
+                )
+            )
+        if self.kind in ("hard", "index"):
+            self._largest(group, scores, other, begin)
+        groups.step = count
+        groups.end()
+        code.finish()
+
+    def _copy(self, group: Group, source: Value, array: Value, padding: float) -> None:
+        group.along(lambda place: place.store_all(self.number.load(place, source, padding), array))
+
+    def _exponentials(self, group: Group, scores: Value, spread: Value) -> None:
+        group.each_row(
+            lambda _, start: group.spread(
+                group.fold(scores, start, Value.max, LEAST), spread, start
+            )
+        )
+        group.along(
+            lambda place: place.store_all(
+                exp2(place.load_all(scores, F32) - place.load_all(spread, F32)), scores
+            )
+        )
+
+    def _gradient(
+        self,
+        group: Group,
+        scores: Value,
+        spread: Value,
+        scales: Value,
+        given: Value,
+        gradient: Value,
+        begin: Value,
+    ) -> None:
+        group.along(
+            lambda place: place.store_all(
+                place.load_all(scores, F32) * place.load_all(spread, F32), scores
+            )
+        )
+        write_softmax_gradient(group, scores, given, spread)
+        target = self.number.at(group.code, gradient, begin)
+
+        def finish(place: Place) -> None:
+            slope = place.load_all(spread, F32)
+            value = slope if self.unit else slope * place.load_all(scales, F32)
+            self.number.store(place, value, target)
+
+        group.along(finish)
+
+    def _largest(self, group: Group, scores: Value, other: Value, begin: Value) -> None:
+        """The number of each row's largest element, or the one-hot vector of it."""
+        code = group.code
+        target = self.number.at(code, other, begin)
+        if self.kind == "hard":
+            zero = code.vector(F32, 0.0)
+            group.along(lambda place: self.number.store(place, zero, target))
+
+        def write(row: Value, start: Value) -> None:
+            def step(
+                place: Value, column: Value, inside: Value, best: Value, where: Value
+            ) -> tuple[Value, ...]:
+                value = code.load(code.at(scores, F32, place), F32, code.lanes)
+                value = inside.choose(value, LEAST)
+                columns = column.to("trunc", I32).spread() + code.numbered(I32, code.lanes)
+                where = value.compare(">", best).choose(columns, where)
+                return value.max(best), where
+
+            nothing = code.vector(F32, LEAST), code.vector(I32, 0)
+            best, where = group.through(start, step, *nothing)
+            top = best.fold(Value.max).spread()
+            # the first one among equals, as argmax has it
+            index = best.compare("==", top).choose(where, where.like(2**31 - 1)).fold(Value.min)
+            index = index.to("sext", I64)
+            if self.kind == "index":
+                code.store(index, code.at(other, I64, row))
+            else:
+                self.number.store_one(code, code.constant(F32, 1.0), target, start + index)
+
+        group.each_row(write)
