@@ -60,6 +60,7 @@ from hotgrad.expectation import expectation
 from hotgrad.extras import needing
 from hotgrad.functional import binary_concrete, gumbel_softmax, m_hot, m_hot_columns
 from hotgrad.importance import importance_bound
+from hotgrad.vocabulary import sample_embedding, sample_index
 
 __version__ = "0.1.0"
 
@@ -115,6 +116,8 @@ __all__ = [
     "m_hot_columns",
     "monte_carlo_kl",
     "ops",
+    "sample_embedding",
+    "sample_index",
     "schedules",
 ]
 
