@@ -15,8 +15,10 @@ from scipy import stats
 from torch import Generator, Tensor
 
 ALPHA = 1e-6
+MISSED = 1e-3
+PILOT = 2_000
 MAX_REPLICATES = 5_000_000
-PIECE = 20_000
+PIECE = 5_000
 
 Cdf = Callable[[Tensor], Tensor]
 
@@ -115,33 +117,32 @@ def unbiased(
 ) -> Verdict:
     """z-test that the mean of independent replicates is `exact`, in every coordinate.
 
+    A pilot run tells how many replicates are needed.
+
     Args:
         replicate: `(n, generator)` to `(n, *exact.shape)`, n independent estimates.
         exact: the right answer.
         generator: of the test; the pilot run has another, derived from it.
         delta: the smallest bias that matters, 5 % of the largest coordinate if not given. Missed
-            with a probability of 1e-6 at most.
+            with a probability of 1e-3 at most.
     """
     exact = exact.detach().flatten().to(torch.float64)
     delta = 0.05 * float(exact.abs().max()) if delta is None else delta
-    level = ALPHA / len(exact)
-    z_alpha, z_beta = stats.norm.isf(level / 2), stats.norm.isf(level)
+    z_alpha, z_beta = stats.norm.isf(ALPHA / len(exact) / 2), stats.norm.isf(MISSED)
     pilot_generator = torch.Generator().manual_seed(generator.initial_seed() + 1)
-    pilot = replicate(10_000, pilot_generator).detach().to(torch.float64)
-    sigma = float(pilot.flatten(1).std(0).max())
-    n = max(10_000, math.ceil(((z_alpha + z_beta) * sigma / delta) ** 2))
+    _, sigma, skew = _moments(replicate(PILOT, pilot_generator))
+    power = math.ceil(((z_alpha + z_beta) * float(sigma.max()) / delta) ** 2)
+    # the first Edgeworth term: how far the tail at z may be from a normal one's
+    edgeworth = z_alpha**3 / 6
+    symmetric = math.ceil((skew * edgeworth / 0.5) ** 2)
+    n = max(PILOT, power, min(20_000, symmetric))
     if n > MAX_REPLICATES:
         raise InvalidTestError(f"needs {n} replicates; choose a smaller toy")
-    # in pieces, since some estimators hold hundreds of tensors of that length
+    # in pieces: what an estimator holds of them fits into the processor's cache
     sizes = [min(PIECE, n - start) for start in range(0, n, PIECE)]
-    pieces = [replicate(size, generator).detach().to(torch.float64) for size in sizes]
-    draws = torch.cat(pieces).flatten(1)
-    mean, std = draws.mean(0), draws.std(0)
-    centred = draws - mean
-    skew = centred.pow(3).mean(0).abs() / std.pow(3).clamp(min=torch.finfo(std.dtype).tiny)
-    # the first Edgeworth term: how far the tail at z may be from a normal one's
-    if float(skew.max()) * z_alpha**3 / (6 * math.sqrt(n)) > 0.7:
-        raise InvalidTestError(f"skewness {float(skew.max()):.3g} with n = {n}; raise n")
+    mean, std, skew = _moments(torch.cat([replicate(size, generator).detach() for size in sizes]))
+    if skew * edgeworth / math.sqrt(n) > 0.7:
+        raise InvalidTestError(f"skewness {skew:.3g} with n = {n}; raise n")
     # rounding, for coordinates that don't vary at all
     slack = 1e-9 * float(exact.abs().max())
     score = (mean - exact).abs() / (z_alpha * std / math.sqrt(n) + slack)
@@ -151,6 +152,14 @@ def unbiased(
         f"coordinate {worst}: mean {float(mean[worst]):.6g}, exact {float(exact[worst]):.6g}, "
         f"{float(score[worst]):.3g} of the bound, n = {n}",
     )
+
+
+def _moments(draws: Tensor) -> tuple[Tensor, Tensor, float]:
+    """Mean and standard deviation of each coordinate of `(n, ...)`, and the largest skewness."""
+    draws = draws.detach().to(torch.float64).flatten(1)
+    mean, std = draws.mean(0), draws.std(0)
+    third = (draws - mean).pow(3).mean(0).abs()
+    return mean, std, float((third / std.pow(3).clamp(min=torch.finfo(std.dtype).tiny)).max())
 
 
 def log_ratio_below(a: Tensor, b: Tensor) -> float:

@@ -5,40 +5,65 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from hotgrad.files import check_new_file, locked, new_folder, written_whole
 
-HOLDS = """
-import sys, time
+# One process that has imported the library forks one for each thing to be held.
+HOLDING = """
+import os, signal, sys, time
 from pathlib import Path
 from hotgrad.files import locked, new_folder, written_whole
-with {what}:
-    print("held", flush=True)
-    time.sleep(600)
+
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+for what in sys.stdin:
+    if os.fork() == 0:
+        with eval(what):
+            print(os.getpid(), flush=True)
+            time.sleep(60)
 """
 
 
-@pytest.fixture
-def holder() -> Iterator[Callable[[str], subprocess.Popen[str]]]:
-    """Starts processes that hold something until they are killed, at the latest at the end."""
-    started: list[subprocess.Popen[str]] = []
+@pytest.fixture(scope="module")
+def forking() -> Iterator[subprocess.Popen[str]]:
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", HOLDING], text=True, **pipes) as process:
+        yield process
 
-    def start(what: str) -> subprocess.Popen[str]:
-        code = HOLDS.format(what=what)
-        process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
-        started.append(process)
-        assert process.stdout is not None
-        assert process.stdout.readline() == "held\n"
-        return process
+
+@pytest.fixture
+def holder(forking: subprocess.Popen[str]) -> Iterator[Callable[[str], int]]:
+    """Starts processes that hold something until they are killed, at the latest at the end."""
+    started: list[int] = []
+
+    def start(what: str) -> int:
+        assert forking.stdin is not None
+        assert forking.stdout is not None
+        print(what, file=forking.stdin, flush=True)
+        started.append(int(forking.stdout.readline()))
+        return started[-1]
 
     yield start
-    for process in started:
-        with process:
-            process.kill()
+    for process in filter(lives, started):
+        kill(process)
+
+
+def lives(process: int) -> bool:
+    with suppress(ProcessLookupError):
+        os.kill(process, 0)
+        return True
+    return False
+
+
+def kill(process: int) -> None:
+    os.kill(process, signal.SIGKILL)
+    while lives(process):
+        time.sleep(0.001)
 
 
 def test_a_file_appears_with_its_content_and_nothing_beside_it(tmp_path: Path) -> None:
@@ -87,21 +112,20 @@ def test_permissions_obey_the_umask(tmp_path: Path, umask: int, mode: int) -> No
 
 
 def test_the_next_writer_removes_what_a_killed_one_left_and_nothing_else(
-    tmp_path: Path, holder: Callable[[str], subprocess.Popen[str]]
+    tmp_path: Path, holder: Callable[[str], int]
 ) -> None:
     kept = [".hidden", ".note-to-self.txt", "model.safetensors", ".a-0123456789abcdef"]
     for name in kept:
         (tmp_path / name).write_text("mine")
     dead = holder(f"written_whole(Path({str(tmp_path)!r}) / 'checkpoint.safetensors')")
     alive = holder(f"written_whole(Path({str(tmp_path)!r}) / 'metrics.csv')")
-    dead.send_signal(signal.SIGKILL)
-    dead.wait()
+    kill(dead)
     with written_whole(tmp_path / "other.txt") as temporary:
         temporary.write_text("x")
     left = {path.name for path in tmp_path.iterdir()} - {*kept, "other.txt"}
     assert len(left) == 1
     assert left.pop().startswith(".metrics.csv-")
-    assert alive.poll() is None
+    assert lives(alive)
 
 
 def test_a_library_s_own_temporary_files_go_with_the_draft(tmp_path: Path) -> None:
@@ -185,28 +209,26 @@ def test_a_folder_that_cant_be_made_is_named(tmp_path: Path) -> None:
 
 
 def test_of_two_that_write_one_folder_the_second_is_refused_at_the_start(
-    tmp_path: Path, holder: Callable[[str], subprocess.Popen[str]]
+    tmp_path: Path, holder: Callable[[str], int]
 ) -> None:
     first = holder(f"new_folder(Path({str(tmp_path)!r}) / 'results')")
     with pytest.raises(ValueError, match=r"Another process is writing .*results right now"):
         new_folder(tmp_path / "results").__enter__()
     with new_folder(tmp_path / "others"):
         pass
-    first.kill()
-    first.wait()
+    kill(first)
     with new_folder(tmp_path / "results"):
         pass
     assert sorted(path.name for path in tmp_path.iterdir()) == ["others", "results"]
 
 
 def test_a_locked_folder_is_free_again_when_its_process_is_gone(
-    tmp_path: Path, holder: Callable[[str], subprocess.Popen[str]]
+    tmp_path: Path, holder: Callable[[str], int]
 ) -> None:
     first = holder(f"locked(Path({str(tmp_path)!r}))")
     with pytest.raises(ValueError, match="Another process is at work"):
         locked(tmp_path).__enter__()
-    first.kill()
-    first.wait()
+    kill(first)
     with locked(tmp_path):
         pass
     assert list(tmp_path.iterdir()) == []

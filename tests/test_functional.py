@@ -285,7 +285,7 @@ MISFITS = [(2,), (3, 1, 1), (4, 2), (5, 3, 2)]
 @pytest.mark.parametrize("shape", MISFITS, ids=str)
 def test_a_temperature_that_does_not_broadcast(shape: tuple[int, ...]) -> None:
     logits, tau = torch.zeros(3, 4), torch.full(shape, 0.5)
-    message = r"broadcasts against the logits' shape \(3, 4\); got one of shape .*\(3, 1\)\."
+    message = r"logits' shape \(3, 4\); got .*\(3, 1\)\."
     for ask in (
         lambda: hg.gumbel_softmax(logits, tau),
         lambda: hg.binary_concrete(logits, tau),

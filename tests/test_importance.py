@@ -15,6 +15,7 @@ from estimators.cases import (
     JOINED,
     WORKING,
     Probe,
+    thinned,
     tuples,
     with_samples,
 )
@@ -191,11 +192,11 @@ def test_a_perfect_q_has_a_tight_bound_without_noise(generator: Generator) -> No
         torch.testing.assert_close(value, JOINT.logsumexp(0), rtol=0, atol=1e-12)
 
 
-# Every estimator serves.
+# Every estimator works with it.
 
 
-@pytest.mark.parametrize(("estimator", "distribution"), WORKING + JOINED)
-def test_every_estimator_serves_every_distribution_it_serves(
+@pytest.mark.parametrize(("estimator", "distribution"), thinned(WORKING + JOINED))
+def test_every_estimator_works_with_every_distribution_that_it_does_alone(
     estimator: str, distribution: str, generator: Generator
 ) -> None:
     logits = EVERY[distribution].logits((2,))

@@ -33,7 +33,7 @@ def test_other_weights_are_refused(estimator: Any, bad: float) -> None:
         values[1, 2] = bad
         return values
 
-    why = rf"neither finite nor -inf: 1 of \d+, the first {bad} at sample 1, batch element \(2,\)"
+    why = rf"1 of \d+, the first {bad} at sample 1, batch element \(2,\)"
     with pytest.raises(ValueError, match=why):
         hg.importance_bound(log_weight, categories(5, 3), estimator, 2)
 
@@ -41,12 +41,12 @@ def test_other_weights_are_refused(estimator: Any, bad: float) -> None:
 @pytest.mark.parametrize("num_samples", [0, -1, 2.0, True, None])
 @BOTH
 def test_num_samples_is_a_positive_integer(estimator: Any, num_samples: Any) -> None:
-    with pytest.raises(ValueError, match="num_samples must be an integer of at least 1, got"):
+    with pytest.raises(ValueError, match=r"num_samples .*at least 1, got"):
         hg.importance_bound(joint_of, categories(3), estimator, num_samples)
 
 
 def test_vimco_needs_two_samples() -> None:
-    with pytest.raises(ValueError, match=r"VIMCO needs num_samples of at least 2, got 1\. Use"):
+    with pytest.raises(ValueError, match=r"VIMCO .*at least 2, got 1\. Use"):
         hg.importance_bound(joint_of, categories(3), hg.VIMCO(), 1)
 
 
@@ -82,7 +82,7 @@ def test_expectation_sends_vimco_here() -> None:
 
 
 @pytest.mark.parametrize("events", [0, 1], ids=["alone", "to_event"])
-def test_a_distribution_of_ones_own_is_served_by_vimco(events: int, generator: Generator) -> None:
+def test_a_distribution_of_ones_own_works_with_vimco(events: int, generator: Generator) -> None:
     q = td.Independent(SampledOnly(torch.zeros(4)), events)
 
     def log_weight(z: Tensor) -> Tensor:
@@ -90,7 +90,7 @@ def test_a_distribution_of_ones_own_is_served_by_vimco(events: int, generator: G
 
     value = hg.importance_bound(log_weight, q, hg.VIMCO(), 3, generator=generator)
     assert value.shape == q.batch_shape
-    why = "copies of q of its params, which SampledOnly doesn't tell. Use VIMCO"
+    why = "params, which SampledOnly .*Use VIMCO"
     with pytest.raises(NotImplementedError, match=why):
         hg.importance_bound(log_weight, q, hg.ScoreFunction(), 3)
 

@@ -270,7 +270,7 @@ class TestLongRun:
         q = Unscored(torch.zeros(6), 3)
         with pytest.raises(
             ValueError,
-            match=r"budget of 10 states, and no unbiased .* works with Unscored .*Raise the budget",
+            match=r"budget of 10 states.* Unscored .*Raise the budget",
         ):
             hg.audit(lambda z: z[..., 0], q, [hg.StraightThrough()], budget=10)
 
@@ -285,9 +285,9 @@ class TestLongRun:
         assert found.rows[0]["bias"] is None
 
     def test_what_only_can_not_be_told_from_zero_is_not_called_zero(self) -> None:
-        generator = torch.Generator().manual_seed(0)
-        weights = torch.randn(20, 50, generator=generator)
-        q = hg.OneHotCategorical(logits=torch.zeros(20, 50)).to_event(1)
+        generator = torch.Generator().manual_seed(12)
+        weights = torch.randn(20, 50, generator=generator, dtype=torch.float64)
+        q = hg.OneHotCategorical(logits=torch.zeros(20, 50, dtype=torch.float64)).to_event(1)
         found = hg.audit(
             lambda z: (z * weights).sum((-1, -2)).tanh(),
             q,

@@ -6,8 +6,6 @@ import os
 import re
 import shlex
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -449,16 +447,3 @@ def test_ctrl_c_of_a_run_says_how_to_go_on(tmp_path: Path, start: Start) -> None
     arguments = ["--epochs", "100000", "--accelerator", "cpu", "--out", str(tmp_path / "a")]
     _, error = interrupt(start("train", *arguments), until=tmp_path / "a")
     assert error.strip() == "hotgrad: stopped. A run goes on with --resume."
-
-
-def test_the_bar_is_drawn_on_a_terminal_alone(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "hotgrad", "select", "diabetes", "-k", "2"]
-    done = subprocess.run(
-        [*command, *FAST, "--out", str(tmp_path / "out")],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
-    assert done.stdout.startswith("diabetes: 2 of 11 columns")

@@ -21,23 +21,20 @@ def product_log_probs(logits: Tensor, k: int) -> Tensor:
 
 
 def order_log_prob(logits: Tensor, order: Tensor) -> Tensor:
-    """log-probability of drawing the items `order` one by one, for logits `(n,)`."""
-    left, total = logits.double().clone(), torch.zeros((), dtype=torch.float64)
-    for item in order.tolist():
-        total = total + left.log_softmax(0)[item]
-        left[item] = -math.inf
+    """log-probability of drawing the items `order` `(..., k)` one by one, for logits `(n,)`."""
+    left = logits.double().expand(*order.shape[:-1], -1)
+    total = torch.zeros(order.shape[:-1], dtype=torch.float64)
+    for item in order.unsqueeze(-1).unbind(-2):
+        total = total + left.log_softmax(-1).gather(-1, item).squeeze(-1)
+        left = left.scatter(-1, item, -math.inf)
     return total
 
 
 def race_log_probs(logits: Tensor, k: int) -> Tensor:
     """log P(S) of k of n drawn one after another, `(states,)`: the sum over all orders."""
-    n = logits.shape[-1]
-    log_probs = []
-    for chosen in itertools.combinations(range(n), k):
-        orders = torch.tensor(list(itertools.permutations(chosen)), dtype=torch.long)
-        orders = orders.view(math.factorial(k), k)
-        log_probs.append(torch.stack([order_log_prob(logits, row) for row in orders]).logsumexp(0))
-    return torch.stack(log_probs)
+    sets = itertools.combinations(range(logits.shape[-1]), k)
+    orders = torch.tensor([list(itertools.permutations(one)) for one in sets], dtype=torch.long)
+    return order_log_prob(logits, orders).logsumexp(-1)
 
 
 def marginals(log_probs: Tensor, n: int, k: int) -> Tensor:

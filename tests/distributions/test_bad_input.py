@@ -276,7 +276,7 @@ def test_more_states_than_python_writes_out(make: Any, states: str) -> None:
 
 
 def test_a_list_of_states_may_not_fill_the_memory() -> None:
-    message = r"50,000 states, a list of which takes 9\.3 GiB, more than the 1 GiB allowed"
+    message = r"50,000 states, .*9\.3 GiB.* 1 GiB"
     for q in (hg.OneHotCategorical(logits=torch.zeros(50_000)), hg.KSubset(torch.zeros(50_000), 1)):
         with pytest.raises(ValueError, match=message):
             q.enumerate_support()

@@ -48,7 +48,7 @@ def test_probabilities_of_the_joint_distribution_sum_to_one(
 
 def test_budget() -> None:
     q = hg.Bernoulli(logits=torch.zeros(30)).to_event(1)
-    message = r"support of Bernoulli of 30 parts has 1,073,741,824 states.*budget of 1,048,576"
+    message = "Bernoulli of 30 parts .*1,073,741,824 .*1,048,576"
     with pytest.raises(ValueError, match=message):
         q.enumerate_support()
     small = hg.Bernoulli(logits=torch.zeros(3)).to_event(1)

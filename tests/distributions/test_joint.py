@@ -121,9 +121,7 @@ def test_states_beyond_the_budget(parts: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=message):
         q.enumerate_support(budget=35)
     # or of a part alone, before anything is listed
-    with pytest.raises(
-        ValueError, match="support of OneHotCategorical of 3 categories has 3 states"
-    ):
+    with pytest.raises(ValueError, match=r"OneHotCategorical of 3 .* 3 states"):
         q.enumerate_support(budget=2)
 
 

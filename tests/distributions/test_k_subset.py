@@ -113,7 +113,7 @@ def test_a_constant_changes_nothing(generator: Generator) -> None:
 
 def test_support_has_a_budget() -> None:
     q = hg.KSubset(torch.zeros(2, 40), 20)
-    message = "support of KSubset of 20 of 40 items has 137,846,528,820 states.*budget of 1,048,576"
+    message = "KSubset of 20 of 40 .*137,846,528,820 .*1,048,576"
     with pytest.raises(ValueError, match=message):
         q.enumerate_support()
     small = hg.KSubset(torch.zeros(2, 5), 2)

@@ -279,7 +279,7 @@ def test_monte_carlo_kl_refuses_other_distributions() -> None:
         hg.monte_carlo_kl(hg.Bernoulli(logits=torch.zeros(2)), concrete)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="of one kind, got Concrete and BinaryConcrete"):
         hg.monte_carlo_kl(concrete, hg.BinaryConcrete(0.5, logits=torch.zeros(2)))
-    with pytest.raises(ValueError, match="num_samples must be an integer of at least 1, got 0"):
+    with pytest.raises(ValueError, match=r"num_samples .*at least 1, got 0"):
         hg.monte_carlo_kl(concrete, concrete, num_samples=0)
 
 

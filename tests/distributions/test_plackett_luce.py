@@ -112,7 +112,7 @@ def test_orders_add_up_to_their_set(generator: Generator) -> None:
     assert log_probs.shape == (60, 2)
     torch.testing.assert_close(log_probs.exp().sum(0), torch.ones(2, dtype=torch.float64))
     for row in range(2):
-        expected = torch.stack([order_log_prob(logits[row], order) for order in orders])
+        expected = order_log_prob(logits[row], orders)
         expected = torch.where(expected.isnan(), -INF, expected)
         torch.testing.assert_close(log_probs[:, row], expected)
     everything = hg.PlackettLuceSubset(logits[0], 5)
@@ -128,13 +128,13 @@ def test_samples_have_the_joint_probabilities(
     k: int, dtype: torch.dtype, generator: Generator
 ) -> None:
     logits = LOGITS.to(dtype)
-    z = hg.PlackettLuceSubset(logits, k).sample((200_000,), generator=generator)
+    z = hg.PlackettLuceSubset(logits, k).sample((100_000,), generator=generator)
     probs = race_log_probs(logits, k).exp()
     assert cells_fit(counts_of(z, k), probs)
     # mutants: another scale, and the distribution of the weights' product
     assert not cells_fit(counts_of(z, k), race_log_probs(0.95 * logits, k).exp())
     if k > 1:
-        other = hg.KSubset(logits, k).sample((200_000,), generator=generator)
+        other = hg.KSubset(logits, k).sample((100_000,), generator=generator)
         assert not cells_fit(counts_of(other, k), probs)
 
 
@@ -142,7 +142,7 @@ def test_sampled_orders_have_the_joint_probabilities(generator: Generator) -> No
     logits = LOGITS[:4]
     q = hg.PlackettLuceSubset(logits, 3)
     orders = torch.tensor(list(itertools.permutations(range(4), 3)))
-    probs = torch.stack([order_log_prob(logits, order) for order in orders]).exp()
+    probs = order_log_prob(logits, orders).exp()
     drawn = q.sample_order((200_000,), generator=generator)
     assert drawn.shape == (200_000, 3)
     place = torch.tensor([16, 4, 1])
@@ -239,7 +239,9 @@ def test_extreme_logits_have_finite_gradients(scale: float, generator: Generator
             assert output.isfinite().all()
             (grad,) = torch.autograd.grad(output.square().sum(), logits, retain_graph=True)
             assert grad.isfinite().all()
-        assert torch.equal(q.harden(outputs[2]), value.expand(100, 4, 8))
+        led = (q.harden(outputs[2]) == value).all(-1)
+        # scores of 1e4 have steps of 1e-3, in which one of a thousand arrivals ties with the next
+        assert led.all() if scale == 50.0 else led.double().mean() > 0.98
 
 
 def test_relaxed_and_hard_samples_of_one_noise_agree(generator: Generator) -> None:

@@ -252,6 +252,14 @@ def spread(pairs: list[tuple[str, str]], *axes: list[Any], times: int = 1) -> li
     ]
 
 
+IN_TURN = [
+    (name, dtype, BATCHES[(number + turn) % len(BATCHES)])
+    for number, name in enumerate(EVERY)
+    for turn, dtype in enumerate(DTYPES)
+]
+"""Every distribution in every dtype, with the batches in turn."""
+
+
 def thinned(pairs: list[tuple[str, str]]) -> list[tuple[str, str]]:
     """A third of the pairs, in which every estimator and every distribution comes."""
     return [pair for *pair, kept in spread(pairs, [True, False, False]) if kept]  # type: ignore[misc]
@@ -327,6 +335,7 @@ def with_noise(kind: type, logits: Tensor, noise: Tensor) -> Any:
     members = {
         "draw_noise": lambda self, shape=(), *, generator=None: noise,
         # past the kernels, which draw for themselves
+        "sample": NoiseDriven.sample,
         "relaxed_sample": NoiseDriven.relaxed_sample,
         "hard_and_relaxed_sample": NoiseDriven.hard_and_relaxed_sample,
     }

@@ -10,7 +10,6 @@ import hotgrad as hg
 
 # beside DISTRIBUTIONS, whose subsets of several parts are certain but for one part
 CASES = EVERY | {
-    "PlackettLuceSubset of 3": Case(lambda a: hg.PlackettLuceSubset(a, 2), (3,), {}),
     "KSubset, two parts": Case(lambda a: hg.KSubset(a, 2).to_event(1), (2, 3), {}),
     "PlackettLuceSubset, two parts": Case(
         lambda a: hg.PlackettLuceSubset(a, 2).to_event(1), (2, 3), {}

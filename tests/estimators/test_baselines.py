@@ -57,7 +57,7 @@ def test_what_centre_returns_is_checked(centred: Any, got: str) -> None:
     baseline = Fixed(0.0)
     baseline.centre = lambda values, q: centred  # type: ignore[method-assign]
     q = hg.Bernoulli(logits=torch.zeros(4))
-    why = rf"Fixed\.centre must return a tensor of its values' shape, \(2, 4\); got {got}"
+    why = rf"Fixed\.centre .*\(2, 4\); got {got}"
     with pytest.raises(ValueError, match=why):
         hg.expectation(lambda z: 1.0 * z, q, hg.ScoreFunction(baseline), num_samples=2)
     if centred is None or isinstance(centred, float):

@@ -56,6 +56,8 @@ def gradients(estimator: Callable[[Any], hg.Estimator], num_samples: int) -> Any
     return replicate
 
 
+# a tenth of the largest coordinate; a number that is scored too is off by as much as it
+SMALLEST_BIAS = 0.023
 UNBIASED = [
     "Exact",
     "ScoreFunction(NoBaseline)",
@@ -83,7 +85,9 @@ def frozen(estimator: str) -> Callable[[Any], hg.Estimator]:
 @pytest.mark.parametrize("estimator", UNBIASED)
 def test_unbiased_estimators_stay_so(estimator: str, generator: Generator) -> None:
     _, right = exact()
-    verdict = unbiased(gradients(frozen(estimator), 4), right, generator=generator)
+    verdict = unbiased(
+        gradients(frozen(estimator), 4), right, generator=generator, delta=SMALLEST_BIAS
+    )
     assert verdict, verdict.figures
 
 
@@ -98,7 +102,8 @@ def test_a_score_that_takes_in_the_continuous_factor_is_seen(generator: Generato
             return value + value.detach() * (tied - tied.detach())
 
     _, right = exact()
-    assert not unbiased(gradients(lambda q: Twice(), 4), right, generator=generator)
+    wrong = gradients(lambda q: Twice(), 4)
+    assert not unbiased(wrong, right, generator=generator, delta=SMALLEST_BIAS)
 
 
 def test_the_value_is_the_mean_over_both() -> None:

@@ -78,7 +78,8 @@ def test_they_are_unbiased(distribution: str, estimator: str, generator: Generat
     own = ESTIMATORS[estimator]().eval()
     # Plackett-Luce's mean, which a critic sees, costs a quadrature for each distribution
     replicate = gradients(distribution, own, samples=8 if distribution == "Plackett-Luce" else 2)
-    verdict = unbiased(replicate, exact(distribution), generator=generator)
+    right = exact(distribution)
+    verdict = unbiased(replicate, right, generator=generator, delta=0.1 * float(right.abs().max()))
     assert verdict, verdict.figures
 
 
@@ -96,7 +97,7 @@ def test_one_sample_while_they_learn_is_unbiased(estimator: str, generator: Gene
         lambda: hg.REBAR(temperature=3.0, scale=-0.7),
         lambda: hg.REBAR(scale=0.0),
         lambda: hg.RELAX(lambda y, mean: 3 * (y - 0.2).flatten(2).pow(3).sum(-1)),
-        lambda: hg.RELAX(hg.Critic((2,)).double()),
+        lambda: hg.RELAX(hg.Critic((2,), hidden=8).double()),
     ],
     ids=["cold", "hot, negative", "REINFORCE", "a function", "Critic"],
 )
@@ -160,7 +161,8 @@ def test_wrong_noise_is_seen(
     wrong = gradients(
         distribution, ESTIMATORS[estimator]().eval(), miscoupled(distribution, mistake)
     )
-    assert not unbiased(wrong, exact(distribution), generator=generator)
+    right = exact(distribution)
+    assert not unbiased(wrong, right, generator=generator, delta=0.1 * float(right.abs().max()))
 
 
 # Mistakes in how the terms are put together.
@@ -333,7 +335,7 @@ def test_parts_may_learn_a_temperature_each(generator: Generator) -> None:
     assert (slope != 0).all()
 
 
-def test_one_module_may_serve_two_layers(generator: Generator) -> None:
+def test_one_module_may_be_used_in_two_layers(generator: Generator) -> None:
     """The inner one's f holds the outer one's graph, where the same temperature is at work."""
     rebar = hg.REBAR()
     weight = torch.tensor([[0.9, -1.2], [-0.5, 0.7]], dtype=torch.float64)
@@ -354,7 +356,7 @@ def test_one_module_may_serve_two_layers(generator: Generator) -> None:
         return result
 
     # the outer one's f can't be differentiated twice, by which it would learn
-    with pytest.warns(UserWarning, match="f holds an expectation of its own.*learns nothing"):
+    with pytest.warns(UserWarning, match="expectation of its own.*learns nothing"):
         learning = gradient(rebar)
     assert rebar.log_temperature.grad is not None
     # what it learns by changes nothing in the estimate

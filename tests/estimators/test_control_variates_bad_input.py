@@ -40,7 +40,7 @@ def test_relax_needs_a_critic(critic: Any) -> None:
 )
 def test_a_critic_of_another_shape_is_refused(critic: Any, got: str) -> None:
     q = hg.Bernoulli(logits=torch.zeros(5, 3, requires_grad=True)).to_event(1)
-    why = rf"critic must return shape \(4, 5\) for .* shape \(4, 5, 3\), got {got}"
+    why = rf"critic .*\(4, 5\) for .*\(4, 5, 3\), got {got}"
     with pytest.raises(ValueError, match=why):
         hg.expectation(lambda z: z.sum(-1), q, hg.RELAX(critic), num_samples=2)
 
@@ -50,7 +50,7 @@ def test_a_critic_of_another_shape_is_refused(critic: Any, got: str) -> None:
 )
 def test_a_critic_without_a_gradient_is_refused(critic: Any) -> None:
     q = hg.Bernoulli(logits=torch.zeros(5, 3, requires_grad=True)).to_event(1)
-    with pytest.raises(ValueError, match="critic's values must carry a gradient to the relaxed"):
+    with pytest.raises(ValueError, match=r"critic.* gradient to the relaxed"):
         hg.expectation(lambda z: z.sum(-1), q, hg.RELAX(critic))
 
 
@@ -62,6 +62,6 @@ def test_a_critics_event_shape_is_checked_when_it_is_made(event_shape: Any) -> N
 
 def test_a_critic_for_other_events_is_refused() -> None:
     q = hg.Bernoulli(logits=torch.zeros(5, 3, requires_grad=True)).to_event(1)
-    why = r"events of shape \(4,\), got .* shape \(2, 5, 3\)\. Use Critic\(q\.event_shape\)"
+    why = r"\(4,\), got .*\(2, 5, 3\)\. Use Critic\(q\.event_shape\)"
     with pytest.raises(ValueError, match=why):
         hg.expectation(lambda z: z.sum(-1), q, hg.RELAX(hg.Critic((4,))))

@@ -89,7 +89,7 @@ def test_states_that_differ_in_the_batch_are_told() -> None:
         def enumerate_support(self, expand: bool = True, **options: Any) -> Tensor:
             return super().enumerate_support(**options)
 
-    with pytest.raises(ValueError, match=r"Rows\.enumerate_support\(expand=False\) must return"):
+    with pytest.raises(ValueError, match=r"Rows\.enumerate_support"):
         hg.expectation(lambda z: z[..., 0], Rows(logits=torch.zeros(2, 3)), hg.Exact())
 
 

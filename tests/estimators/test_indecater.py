@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from estimators.cases import BATCHES, DISTRIBUTIONS, DTYPES, EVERY, JOINTS, Probe, in_one
+from estimators.cases import DISTRIBUTIONS, DTYPES, EVERY, IN_TURN, JOINTS, Probe, in_one
 from estimators.replicates import exact_gradient, gradients, nested
 from estimators.toys import FINITE, Toy, jagged
 from stats import log_ratio_below, unbiased
@@ -141,9 +141,7 @@ def test_on_bits_it_is_local_expectation_gradients(generator: Generator) -> None
     torch.testing.assert_close(gradient, by_hand.detach(), rtol=0, atol=1e-14)
 
 
-@pytest.mark.parametrize("batch", BATCHES, ids=str)
-@pytest.mark.parametrize("dtype", DTYPES, ids=lambda dtype: str(dtype)[6:])
-@every_distribution
+@pytest.mark.parametrize(("distribution", "dtype", "batch"), IN_TURN, ids=str)
 def test_alternatives_are_as_many_as_announced_possible_and_without_gradient(
     distribution: str, dtype: torch.dtype, batch: tuple[int, ...], generator: Generator
 ) -> None:

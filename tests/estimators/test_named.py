@@ -77,9 +77,7 @@ def test_unknown_names_and_misplaced_baselines_are_refused() -> None:
         make_estimator("reinmx")
     with pytest.raises(ValueError, match=r"Unknown estimator \[\]\."):
         make_estimator([])  # type: ignore[arg-type]
-    with pytest.raises(
-        ValueError, match="exact has no baseline; only score-function and muprop do"
-    ):
+    with pytest.raises(ValueError, match=r"exact has no baseline.*score-function and muprop"):
         make_estimator("exact", baseline=hg.NoBaseline())
 
 

@@ -1,4 +1,4 @@
-"""Who serves whom: what is refused and what is said then, how many samples an estimator takes."""
+"""What works with what: what is refused, what is said then, how many samples one takes."""
 
 import re
 from typing import Any
@@ -44,7 +44,7 @@ def test_a_pairing_on_the_list_is_refused(
 
 
 @pytest.mark.parametrize("distribution", EVERY)
-def test_a_refusal_names_all_that_serve_the_distribution_and_none_that_does_not(
+def test_a_refusal_names_all_that_work_with_the_distribution_and_no_other(
     distribution: str,
 ) -> None:
     # each class once; what an option of its asks for beside is another matter
@@ -152,7 +152,7 @@ PAIRINGS = [
     [(distribution, estimator) for distribution, estimator, why in PAIRINGS if why is None],
 )
 @pytest.mark.parametrize("batch", [(), (4,)], ids=str)
-def test_a_distribution_of_ones_own_is_served_by_what_its_methods_allow(
+def test_a_distribution_of_ones_own_works_with_what_its_methods_allow(
     distribution: Any, estimator: hg.Estimator, batch: tuple[int, ...], generator: torch.Generator
 ) -> None:
     results = []
@@ -230,6 +230,6 @@ def test_estimators_say_whether_they_draw_pairs(estimator: str) -> None:
 @pytest.mark.parametrize("estimator", PAIRED)
 def test_an_odd_number_is_refused_with_the_next_even_one(estimator: str) -> None:
     q = DISTRIBUTIONS["Bernoulli"].make(DISTRIBUTIONS["Bernoulli"].logits((3,)))
-    why = rf"{estimator} draws samples in pairs: .* even, got 5\. Use num_samples=6\."
+    why = rf"{estimator} .*even, got 5\..*num_samples=6"
     with pytest.raises(ValueError, match=why):
         hg.expectation(Probe(q, torch.float64), q, ESTIMATORS[estimator](q), num_samples=5)

@@ -310,4 +310,5 @@ def test_half_precision_overflows_only_where_the_gradient_does(generator: Genera
             (z * weights).sum().backward()
         assert single.grad is not None
         assert single.grad.isfinite().all()
-        torch.testing.assert_close(half.grad, single.grad.half())
+        # a rounded sum of weights, divided by a temperature of 1e-3
+        torch.testing.assert_close(half.grad, single.grad.half(), atol=1e-3, rtol=1e-3)

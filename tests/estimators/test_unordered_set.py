@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from estimators.cases import BATCHES, DISTRIBUTIONS, DTYPES, EVERY, Probe, in_one
+from estimators.cases import DISTRIBUTIONS, DTYPES, EVERY, IN_TURN, Probe, in_one
 from estimators.replicates import exact_gradient, gradients, nested
 from estimators.toys import FINITE, Toy, jagged
 from stats import cells_fit, log_ratio_below, unbiased
@@ -131,20 +131,17 @@ def test_mutants_are_seen_over_all_sets(
     assert float((wrong - toy.gradient(toy.exact(f))).abs().max()) > 0.003
 
 
-# Real samples. Of distributions with two states both are drawn, and nothing varies.
+# Real samples: one part and several, whose states are listed or one-hot.
 
 
 @pytest.mark.parametrize(
     "distribution",
     [
         "Bernoulli.to_event(1)",
-        "OneHotCategorical",
         "OneHotCategorical, masked",
-        "OneHotCategorical.to_event(1)",
         "OneHotCategorical.to_event(1), masked",
         "KSubset, masked",
         "KSubset, two parts",
-        "PlackettLuceSubset of 3",
     ],
 )
 def test_unbiased_with_real_samples(distribution: str, generator: Generator) -> None:
@@ -169,7 +166,7 @@ def test_wrong_weights_are_seen_with_real_samples(
 def test_dropped_conditioning_in_the_beam_is_seen_with_real_samples(
     generator: Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    distribution = "OneHotCategorical.to_event(1)"
+    distribution = "OneHotCategorical.to_event(1), masked"
     monkeypatch.setattr(without_replacement, "log_lateness", independent_times)
     replicate = gradients(distribution, hg.UnorderedSet())
     assert not unbiased(replicate, exact_gradient(distribution), generator=generator)
@@ -217,15 +214,13 @@ def sets_of_two(distribution: str, n: int, generator: Generator) -> tuple[Tensor
 def test_sets_of_several_parts_follow_the_joint_distribution(
     distribution: str, generator: Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    verdict = cells_fit(*sets_of_two(distribution, 200_000, generator))
+    verdict = cells_fit(*sets_of_two(distribution, 50_000, generator))
     assert verdict, verdict.figures
     monkeypatch.setattr(without_replacement, "log_lateness", independent_times)
-    assert not cells_fit(*sets_of_two(distribution, 200_000, generator))
+    assert not cells_fit(*sets_of_two(distribution, 50_000, generator))
 
 
-@every_dtype
-@pytest.mark.parametrize("batch", BATCHES, ids=str)
-@every_distribution
+@pytest.mark.parametrize(("distribution", "dtype", "batch"), IN_TURN, ids=str)
 def test_drawn_states_are_distinct_possible_and_what_f_is_asked(
     distribution: str, batch: tuple[int, ...], dtype: torch.dtype, generator: Generator
 ) -> None:
@@ -354,12 +349,12 @@ def test_rare_states_count_what_they_are_worth(dtype: torch.dtype, generator: Ge
 def test_less_noisy_than_the_score_function(
     distribution: str, count: int, generator: Generator
 ) -> None:
-    ours = gradients(distribution, hg.UnorderedSet(), count)(10_000, generator)
-    theirs = gradients(distribution, hg.ScoreFunction(), count)(10_000, generator)
+    ours = gradients(distribution, hg.UnorderedSet(), count)(3_000, generator)
+    theirs = gradients(distribution, hg.ScoreFunction(), count)(3_000, generator)
     assert log_ratio_below(ours, theirs) < 0
     assert log_ratio_below(theirs, ours) > 0
     assert (
-        log_ratio_below(ours, gradients(distribution, hg.UnorderedSet(), count)(10_000, generator))
+        log_ratio_below(ours, gradients(distribution, hg.UnorderedSet(), count)(3_000, generator))
         > 0
     )
 
@@ -372,7 +367,7 @@ def test_what_cannot_be_drawn_is_refused() -> None:
     assert hg.UnorderedSet(budget=10).evaluations(q, 3) == 3
     with pytest.raises(ValueError, match=r"10 states, more than the budget of 9\. Raise"):
         hg.expectation(lambda z: z.sum(-1), q, hg.UnorderedSet(budget=9), num_samples=2)
-    with pytest.raises(ValueError, match="UnorderedSet needs num_samples of at least 2, got 1"):
+    with pytest.raises(ValueError, match=r"UnorderedSet .*at least 2, got 1"):
         hg.expectation(lambda z: z.sum(-1), q, hg.UnorderedSet(), num_samples=1)
     for wrong in (0, -1, 2.5, True):
         with pytest.raises(ValueError, match="budget must be an integer of at least 1, got"):

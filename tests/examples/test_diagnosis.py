@@ -37,7 +37,7 @@ def quickscore(example: Any) -> tuple[float, Tensor]:
 
 
 def test_enumeration_and_the_fits(example: Any, tmp_path: Path) -> None:
-    found = example.main(tmp_path, causes=CAUSES)
+    found = example.main(tmp_path, causes=CAUSES, steps=1500)
     _, right = quickscore(example)
     torch.testing.assert_close(found["exact"], right, atol=1e-5, rtol=0)
     off = {name: float((marginals - right).abs().max()) for name, marginals in found.items()}

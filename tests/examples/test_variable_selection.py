@@ -61,7 +61,7 @@ def test_the_sampler_has_the_models_marginals(example: Any) -> None:
 
 
 def test_what_the_ways_reach(example: Any, tmp_path: Path) -> None:
-    found = example.main(tmp_path, width=WIDTH, steps=300, sweeps=6000)
+    found = example.main(tmp_path, width=WIDTH, steps=300, sweeps=2000)
     log_joint, q = example.bits(10)
     states = q.enumerate_support()
     exact = log_joint(states).softmax(0) @ states
@@ -69,7 +69,7 @@ def test_what_the_ways_reach(example: Any, tmp_path: Path) -> None:
     torch.testing.assert_close(ten["exact"], exact, atol=1e-4, rtol=0)
     off = {way: float((kept - exact).abs().max()) for way, kept in ten.items()}
     for way in ("ScoreFunction", "IndeCateR", "REBAR"):
-        assert off[way] < 0.2
+        assert off[way] < 0.25
     # as the picture says of them
     for way in ("GumbelSoftmax", "ReinMax", "independent bits"):
         assert off[way] > 0.3

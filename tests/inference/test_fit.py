@@ -84,7 +84,7 @@ def test_named_unknowns_of_different_kinds() -> None:
     assert result.sample(5)["kept"].shape == (5, 3)
     assert result.elbo == pytest.approx(exact.elbo, abs=0.02)
     for name, mean in result.marginals.items():
-        torch.testing.assert_close(mean, exact.marginals[name], atol=0.06, rtol=0)
+        torch.testing.assert_close(mean, exact.marginals[name], atol=0.08, rtol=0)
 
 
 def test_structured_q_by_an_expectation_inside() -> None:

@@ -294,9 +294,7 @@ class Stubborn(hg.Bernoulli):
 
 
 def test_a_distribution_whose_copies_are_of_another_class_is_refused() -> None:
-    with pytest.raises(
-        ValueError, match="Stubborn has a with_params that makes another distribution, a Bern"
-    ):
+    with pytest.raises(ValueError, match=r"Stubborn has a with_params .* a Bern"):
         fit(linear, Stubborn(logits=torch.zeros(3)).to_event(1))
 
 

@@ -188,9 +188,7 @@ def test_labels_of_mnist_lie_beside_it(tmp_path: Path, suffix: str) -> None:
     (tmp_path / f"t10k-labels-idx1-ubyte{suffix}").write_bytes(
         pack(content[:7] + b"\x05" + bytes(5))
     )
-    with pytest.raises(
-        ValueError, match=r"t10k-labels.* holds 5 labels, expected 11, one for each"
-    ):
+    with pytest.raises(ValueError, match=r"t10k-labels.* 5 labels, expected 11"):
         load_dataset("mnist", data_dir=tmp_path)
 
 

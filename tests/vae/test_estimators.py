@@ -49,9 +49,9 @@ def test_the_loss_falls(latent: str, name: str) -> None:
     assert statistics.mean(losses[-10:]) < 4
 
 
-@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed", "64-true"])
+@pytest.mark.parametrize("precision", ["bf16-mixed", "64-true"])
 @pytest.mark.parametrize(("latent", "name"), PAIRS)
-def test_every_precision(tmp_path: Path, latent: str, name: str, precision: str) -> None:
+def test_every_other_precision(tmp_path: Path, latent: str, name: str, precision: str) -> None:
     settings = {"latent": latent, "estimator": name, "num_categories": 3, "num_samples": 2}
     model = train_toy(tmp_path / "run", precision=precision, **settings)
     loaded = vae.load(tmp_path / "run").state_dict()

@@ -63,14 +63,10 @@ def test_data_that_changed_are_refused_on_resume(array: Path, tmp_path: Path) ->
     values = np.load(array)
     values[0, 0, 0] += 1e-3
     save(array, values)
-    with pytest.raises(
-        ValueError, match=r"other data than .*mine\.npy: as many rows, with other v"
-    ):
+    with pytest.raises(ValueError, match=r"mine\.npy: as many rows, with other v"):
         resume(tmp_path / "run")
     save(array, values[:20])
-    with pytest.raises(
-        ValueError, match=r"mine\.npy: train was 24 and is 16, valid was 3 and is 2"
-    ):
+    with pytest.raises(ValueError, match=r"train was 24 and is 16, valid was 3 and is 2"):
         resume(tmp_path / "run")
     # the mutant: their shape alone, which is as before
     assert vae.RunFolder(tmp_path / "run").read_config()[1] == vae.load_dataset(array).shape

@@ -14,7 +14,7 @@ from toy_runs import toy_config, toy_dataset, train_toy
 from hotgrad import vae
 from hotgrad.vae.latent import DISTRIBUTIONS
 
-EPOCHS = 40
+EPOCHS = 20
 # a baseline with a state, targets and codes that are drawn, a temperature that falls
 OPTIONS = (
     f"train --epochs {EPOCHS} --hidden 16 --num-latents 4 --num-categories 3 --accelerator cpu "
@@ -88,7 +88,7 @@ finish(begin(folder))
 # killed at any moment
 folder, moments = Path(where, "often"), random.Random(7)
 kills = 0
-while kills < 20:
+while kills < 10:
     child = begin(folder)
     time.sleep(moments.uniform(0.0, 0.35))
     if not kill(child):
@@ -198,9 +198,7 @@ def test_a_folder_in_which_another_trains_is_refused(tmp_path: Path) -> None:
     refusals = []
 
     def disturb(progress: vae.Progress) -> None:
-        with pytest.raises(
-            ValueError, match=r"Another process is at work in .*run. Wait"
-        ) as caught:
+        with pytest.raises(ValueError, match=r"Another process .*run") as caught:
             resume(folder)
         refusals.append(caught)
 

@@ -82,7 +82,7 @@ def test_the_bound_improves(tmp_path: Path, settings: dict[str, Any]) -> None:
     gains = []
     for seed in (1, 2, 3):
         out = tmp_path / str(seed)
-        train_toy(out, toy_dataset(150), epochs=25, learning_rate=0.03, seed=seed, **settings)
+        train_toy(out, toy_dataset(300), epochs=12, learning_rate=0.03, seed=seed, **settings)
         valid = [float(row["elbo"]) for row in metrics(out) if row["split"] == "valid"]
         gains.append(valid[-1] - valid[0])
     # Without a code, a pixel of two equally frequent kinds costs log 2, 11 nats in all. The median,
