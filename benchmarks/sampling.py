@@ -197,7 +197,8 @@ def peak(draw: Candidate) -> float:
     leaf = torch.randn(1024, 4096, requires_grad=True)
     weight = torch.randn(1024, 4096)
     draw(leaf)
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
+    activities = [ProfilerActivity.CPU]
+    with profile(activities=activities, profile_memory=True, acc_events=True) as profiler:
         torch.autograd.grad(draw(leaf), leaf, weight)
     held = most = 0
     events = profiler.profiler.kineto_results.events()  # type: ignore[union-attr]

@@ -58,7 +58,7 @@ class _Relaxing(WithTemperature, Estimator):
         params: dict[str, Tensor] = q.params
         carriers = list(params.values())
         own = [p for p in self.parameters() if p.requires_grad] if self.training else []
-        learns = bool(own) and not transformed(*carriers)
+        learns = len(own) > 0 and not transformed(*carriers)
 
         def coupled(*points: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
             copy = q.with_params(dict(zip(params, points, strict=True)))

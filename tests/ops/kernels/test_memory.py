@@ -17,7 +17,8 @@ SMALL = 1.02
 
 def peak(work: Callable[[], Any]) -> int:
     """The most bytes that torch has held at once, besides those it held before."""
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
+    activities = [ProfilerActivity.CPU]
+    with profile(activities=activities, profile_memory=True, acc_events=True) as profiler:
         result = work()
     assert profiler.profiler is not None
     events = profiler.profiler.kineto_results.events()

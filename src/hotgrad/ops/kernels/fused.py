@@ -65,7 +65,8 @@ def draws() -> bool:
     maps shares its noise.
     """
     if torch.compiler.is_compiling():
-        return not torch.compiler.is_exporting() and _known_to_the_compiler()
+        # the flag itself: inside a graph older versions answer is_exporting() with True
+        return not torch.compiler._is_exporting_flag and _known_to_the_compiler()
     if checks.recorded():
         return False
     levels = torch._C._functorch.get_interpreter_stack() or ()
