@@ -57,7 +57,7 @@ def hard_categories(
     """Exact one-hot vectors: those of the relaxed samples from a generator in the same state."""
     logits = logits.detach()
     if not fused.usable(logits):
-        scores = _perturbed(logits, 1.0, sample_shape, generator, -1, plain(logits))
+        scores = perturbed(logits, 1.0, sample_shape, generator, -1, plain(logits))
         return one_hot_argmax(scores, logits.dtype)
     key = fused.draw_key(generator)
     index, _ = fused.functions().winners(logits.contiguous(), sample_shape, key)
@@ -75,7 +75,7 @@ def relaxed_categories_with_log(
     The logarithm is finite where the sample itself underflows to 0; -inf at masked categories
     alone.
     """
-    scores = _perturbed(logits, temperature, sample_shape, generator, -1, plain(logits))
+    scores = perturbed(logits, temperature, sample_shape, generator, -1, plain(logits))
     log_value = log_softmax(tempered(scores, temperature))
     return log_value.exp().to(logits.dtype), log_value
 
@@ -98,7 +98,7 @@ def _sample(
         )
     else:
         small = plain(logits)
-        scores = _perturbed(logits, temperature, sample_shape, generator, dim, small)
+        scores = perturbed(logits, temperature, sample_shape, generator, dim, small)
         exact = soft = softmax(tempered(scores, temperature), dim).to(logits.dtype)
         if hard:
             exact = one_hot_argmax(scores, logits.dtype, dim)
@@ -109,7 +109,7 @@ def _sample(
     return exact, soft
 
 
-def _perturbed(
+def perturbed(
     logits: Tensor,
     temperature: Temperature,
     sample_shape: tuple[int, ...],

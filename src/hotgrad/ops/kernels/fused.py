@@ -23,8 +23,6 @@ from torch.autograd import forward_ad
 from hotgrad.ops import checks
 from hotgrad.ops.compiler import constant_to_compiler
 
-Temperature = float | Tensor
-
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 VARIABLE = "HOTGRAD_KERNELS"
 CHOICES = ("auto", "fused", "plain")

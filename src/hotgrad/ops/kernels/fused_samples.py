@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hotgrad.ops.kernels.fused import Temperature, draw_key, functions, usable
+from hotgrad.ops.kernels.fused import draw_key, functions, usable
+from hotgrad.ops.relax import Temperature
 
 
 def takes_temperature(temperature: Temperature, shape: torch.Size) -> bool:

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from hotgrad.ops import checks, parameters
 from hotgrad.ops.kernels import fused
-from hotgrad.ops.noise import draw_gumbel, draw_seed
-from hotgrad.ops.relax import before_noise
+from hotgrad.ops.kernels.categories import perturbed
+from hotgrad.ops.noise import draw_seed
 
 
 def sample_indices(
@@ -26,13 +26,8 @@ def sample_indices(
         found: Tensor = drawn
         return found
     _check(logits)
-    noise = draw_gumbel(
-        (num_samples, *logits.shape),
-        dtype=logits.dtype,
-        device=logits.device,
-        generator=generator,
-    )
-    return (before_noise(logits.detach(), 1.0) + noise).argmax(-1)
+    scores = perturbed(logits.detach(), 1.0, (num_samples,), generator, -1, small=False)
+    return scores.argmax(-1)
 
 
 def _check(logits: Tensor) -> None:
@@ -78,10 +73,4 @@ class Race:
 
     def _scores(self) -> Tensor:
         source = torch.Generator(device=self._logits.device).manual_seed(self._key)
-        noise = draw_gumbel(
-            self._logits.shape,
-            dtype=self._logits.dtype,
-            device=self._logits.device,
-            generator=source,
-        )
-        return before_noise(self._logits, 1.0) + noise
+        return perturbed(self._logits, 1.0, (), source, -1, small=False)

@@ -9,11 +9,10 @@ from hotgrad.ops.kernels.compiled.code import Code, Place
 from hotgrad.ops.kernels.compiled.maths import (
     LN_2,
     LOG2_E,
+    Uniforms,
     exp2,
     exponential_bits,
-    fraction_of_call,
     log2,
-    signed_uniform,
     smaller_tail,
     write_words,
 )
@@ -149,18 +148,15 @@ def _for_each_element(
         write: takes a place in the tile, i + s of the elements there, and the element and the
             column with which the tile begins.
     """
-    buffer = code.array(I32, TILE + 4 * code.lanes)
-    fraction = fraction_of_call(code, words, buffer, key)
+    uniforms = Uniforms(code, words, key, TILE)
     tiles = code.loop(first, last)
     start = tiles.index
     column = start - start / repeat * repeat
     length = (last - start).min(code.count(TILE)).min(repeat - column)
-    aligned = start & -4
-    code.call(words, buffer, aligned >> 2, (start - aligned + length + 3) >> 2, key, code.count(0))
-    own = code.at(buffer, I32, start - aligned)
+    uniforms.draw(start, length)
 
     def body(place: Place) -> tuple[Value, ...]:
-        write(place, signed_uniform(place.load_all(own, I32), fraction), start, column)
+        write(place, uniforms.at(place), start, column)
         return ()
 
     code.sweep(length, body)

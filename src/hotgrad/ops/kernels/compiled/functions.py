@@ -50,15 +50,8 @@ def relaxed_categories(
 
 def relaxed_rows(logits: Tensor, temperature: float, key: int, first: int, last: int) -> Tensor:
     """Rows `first` to `last` of the relaxed sample of this key; logits are `(rows, categories)`."""
-    size = logits.shape[-1]
-    soft = logits.new_empty((last - first, size))
-    program = _categories(logits.dtype, "soft", temperature == 1, size <= TILE)
-    scratch = _floats(size + VECTOR)
-    bad = ctypes.c_int64()
-    # where the sample's first row would be
-    address = soft.data_ptr() - first * size * soft.element_size()
-    arguments = logits.data_ptr(), address, address, 0, scratch.data_ptr(), ctypes.addressof(bad)
-    program(*arguments, 1 / temperature, key, first, last, size, len(logits))
+    soft = logits.new_empty((last - first, logits.shape[-1]))
+    _run_categories("soft", logits, soft, soft, temperature, key, last - first, first)
     return soft
 
 
@@ -87,19 +80,24 @@ def _run_categories(
     temperature: Temperature,
     key: int,
     rows: int,
+    begin: int = 0,
 ) -> bool:
+    """Run a program for `rows` rows from `begin` on, of which `soft` and `other` hold the first."""
     inverse, _held, inverses = _inverse(temperature)
     size = logits.shape[-1]
     program = _categories(logits.dtype, kind, inverse == 1, size <= TILE)
     bad = ctypes.c_int64()
-    addresses = logits.data_ptr(), soft.data_ptr(), other.data_ptr(), inverses
+    # where the sample's own first row would be
+    skipped = begin * size * logits.element_size()
+    addresses = logits.data_ptr(), soft.data_ptr() - skipped, other.data_ptr() - skipped, inverses
     where, repeat = ctypes.addressof(bad), logits.numel() // size
 
     def work(first: int, last: int) -> None:
         # short rows have room in the program itself
         scratch = _floats(size + VECTOR) if size > TILE else None
         own = 0 if scratch is None else scratch.data_ptr()
-        program(*addresses, own, where, inverse, key, first, last, size, repeat)
+        rows_of_part = begin + first, begin + last
+        program(*addresses, own, where, inverse, key, *rows_of_part, size, repeat)
 
     threads.run(work, rows, size)
     return not bad.value

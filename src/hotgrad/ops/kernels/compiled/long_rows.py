@@ -11,14 +11,20 @@ from typing import Any
 from hotgrad.ops.kernels.compiled.code import Code, Place
 from hotgrad.ops.kernels.compiled.maths import (
     LOG2_E,
+    Uniforms,
     exp2,
     exponential_bits,
-    fraction_of_call,
     log2,
-    signed_uniform,
     write_words,
 )
-from hotgrad.ops.kernels.compiled.program import LEAST, TILE, Number, Program, inverse_of
+from hotgrad.ops.kernels.compiled.program import (
+    LEAST,
+    TILE,
+    Number,
+    Program,
+    first_largest,
+    inverse_of,
+)
 from hotgrad.ops.kernels.compiled.values import F32, I32, I64, POINTER, Value
 
 
@@ -49,9 +55,8 @@ class LongRows(Program):
         (
             logits, soft, other, inverses, scratch, bad, inverse, key, first, last, size, repeat,
         ) = code.arguments  # fmt: skip
-        buffer = code.array(I32, TILE + 6 * code.lanes)
         ignored = code.array(I64, 1)
-        fraction = fraction_of_call(code, words, buffer, key)
+        uniforms = Uniforms(code, words, key, TILE)
         rows = code.loop(first, last)
         row = rows.index
         own_row = row - row / repeat * repeat
@@ -60,19 +65,14 @@ class LongRows(Program):
         top = self._largest(code, source, size)
         tiles = code.loop(code.count(0), size, *self._nothing(code), step=TILE)
         total, best, where = tiles.carried
-        begin = row * size + tiles.index
         length = (size - tiles.index).min(code.count(TILE))
-        aligned = begin & -4
-        needed = length + (begin - aligned) + 3
-        code.call(words, buffer, aligned >> 2, needed >> 2, key, code.count(0))
-        own_words = code.at(buffer, I32, begin - aligned)
+        uniforms.draw(row * size + tiles.index, length)
         own_source = self.number.at(code, source, tiles.index)
         own_scratch = code.at(scratch, F32, tiles.index)
 
         def perturb(place: Place, total: Value, best: Value, where: Value) -> tuple[Value, ...]:
             distance = self.number.load(place, own_source, float("-inf")) - top
-            noise = signed_uniform(place.load_all(own_words, I32), fraction)
-            exponential = exponential_bits(noise)
+            exponential = exponential_bits(uniforms.at(place))
             if self.unit:
                 score = exp2(distance, LOG2_E) / exponential
                 total = total + score
@@ -100,10 +100,9 @@ class LongRows(Program):
         elif self.kind != "index":
             self._scale(code, scratch, (1.0 / total).spread(), soft, row, size)
         if self.kind == "hard":
-            self._one_hot(code, other, row, size, self._first_best(best, where))
+            self._one_hot(code, other, row, size, first_largest(best, where))
         if self.kind == "index":
-            index = self._first_best(best, where)
-            code.store(index, code.at(other, I64, row))
+            code.store(first_largest(best, where), code.at(other, I64, row))
         rows.end()
         code.finish()
 
@@ -172,12 +171,6 @@ class LongRows(Program):
             return ()
 
         code.sweep(size, finish)
-
-    def _first_best(self, best: Value, where: Value) -> Value:
-        """The index of the largest score; of the first one among equals, as argmax has it."""
-        top = best.fold(Value.max).spread()
-        index = best.compare("==", top).choose(where, where.like(2**31 - 1)).fold(Value.min)
-        return index.to("sext", I64)
 
     def _one_hot(self, code: Code, hard: Value, row: Value, size: Value, index: Value) -> None:
         target = self.number.at(code, hard, row * size)

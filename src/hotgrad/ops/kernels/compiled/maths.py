@@ -6,9 +6,10 @@ the logarithm, 7.5e-8 for the exponential.
 
 from __future__ import annotations
 
+import struct
 from typing import Any
 
-from hotgrad.ops.kernels.compiled.code import Code
+from hotgrad.ops.kernels.compiled.code import Code, Place
 from hotgrad.ops.kernels.compiled.values import F32, F64, I32, I64, POINTER, Value
 
 LOG2 = (
@@ -84,8 +85,6 @@ def _polynomial(x: Value, coefficients: list[float]) -> Value:
 
 def _single(number: float) -> float:
     """The nearest float32, which LLVM wants its constants to be."""
-    import struct
-
     rounded: float = struct.unpack("f", struct.pack("f", number))[0]
     return rounded
 
@@ -116,12 +115,32 @@ def write_words(code_of: Any) -> Any:
     return code.finish()
 
 
-def fraction_of_call(code: Code, words: Any, buffer: Value, key: Value) -> Value:
-    """A number in (0, 1) that all elements of a call share, in all lanes."""
-    stream = code.count(FRACTION_STREAM)
-    code.call(words, buffer, code.count(0), code.count(1), key, stream)
-    bits = (code.load(buffer, I32) >> 9).to("sitofp", F32)
-    return ((bits + 0.5) * 2.0**-23).spread()
+class Uniforms:
+    """i + s of elements one after another, uniform on (-2^31, 2^31) and fine around 0.
+
+    i is an element's word, s the fraction that a call's elements share, as `hotgrad.ops.noise` has
+    it. At most `size` elements are drawn at once.
+    """
+
+    def __init__(self, code: Code, words: Any, key: Value, size: int) -> None:
+        self._code, self._words, self._key = code, words, key
+        # four elements before the first, and what a vector of counters writes beyond the last
+        self._buffer = code.array(I32, size + 6 * code.lanes)
+        stream = code.count(FRACTION_STREAM)
+        code.call(words, self._buffer, code.count(0), code.count(1), key, stream)
+        bits = (code.load(self._buffer, I32) >> 9).to("sitofp", F32)
+        self._fraction = ((bits + 0.5) * 2.0**-23).spread()
+
+    def draw(self, first: Value, count: Value) -> None:
+        """Draw those of `count` elements from `first` on."""
+        code, aligned = self._code, first & -4
+        counters = (first - aligned + count + 3) >> 2
+        code.call(self._words, self._buffer, aligned >> 2, counters, self._key, code.count(0))
+        self._own = code.at(self._buffer, I32, first - aligned)
+
+    def at(self, place: Place) -> Value:
+        """Those at a place among the elements drawn last."""
+        return signed_uniform(place.load_all(self._own, I32), self._fraction)
 
 
 def uniform_of_element(element: Value, key: Value) -> Value:
@@ -161,10 +180,7 @@ def _rounds(
 
 
 def signed_uniform(words: Value, fraction: Value) -> Value:
-    """i + s of a word and the call's fraction: uniform on (-2^31, 2^31), and fine around 0.
-
-    As `hotgrad.ops.noise` has it.
-    """
+    """i + s of words and a call's fraction."""
     return words.to("sitofp", F32) + fraction
 
 

@@ -79,3 +79,10 @@ def inverse_of(code: Code, inverses: Value, inverse: Value, row: Value) -> Value
     nowhere = inverses.to("ptrtoint", I64).compare("==", 0)
     place = nowhere.choose(own, code.at(inverses, F32, row))
     return code.load(place, F32).spread()
+
+
+def first_largest(best: Value, where: Value) -> Value:
+    """The number of the largest of what the lanes found best; the first of equals, as argmax's."""
+    top = best.fold(Value.max).spread()
+    index = best.compare("==", top).choose(where, where.like(2**31 - 1)).fold(Value.min)
+    return index.to("sext", I64)

@@ -7,14 +7,20 @@ from typing import Any
 from hotgrad.ops.kernels.compiled.code import Code, Place
 from hotgrad.ops.kernels.compiled.maths import (
     LOG2_E,
+    Uniforms,
     exp2,
     exponential_bits,
-    fraction_of_call,
     log2,
-    signed_uniform,
     write_words,
 )
-from hotgrad.ops.kernels.compiled.program import LEAST, TILE, Number, Program, inverse_of
+from hotgrad.ops.kernels.compiled.program import (
+    LEAST,
+    TILE,
+    Number,
+    Program,
+    first_largest,
+    inverse_of,
+)
 from hotgrad.ops.kernels.compiled.row_group import Group, write_softmax_gradient
 from hotgrad.ops.kernels.compiled.values import F32, I32, I64, POINTER, Value
 
@@ -33,10 +39,9 @@ class ShortRows(Program):
         (
             logits, soft, other, inverses, _, bad, inverse, key, first, last, size, repeat,
         ) = code.arguments  # fmt: skip
-        buffer = code.array(I32, TILE + 6 * code.lanes)
         scores, spread, scales, given = (code.array(F32, TILE + 2 * code.lanes) for _ in range(4))
         ignored = code.array(I64, 1)
-        fraction = fraction_of_call(code, words, buffer, key)
+        uniforms = Uniforms(code, words, key, TILE)
 
         groups = code.loop(first, last)
         row = groups.index
@@ -44,10 +49,7 @@ class ShortRows(Program):
         count = (code.count(TILE) / size).min(last - row).min(repeat - own_row)
         group = Group(code, row, row + count, size)
         begin = row * size
-        aligned = begin & -4
-        needed = group.elements + (begin - aligned) + 3
-        code.call(words, buffer, aligned >> 2, needed >> 2, key, code.count(0))
-        own_words = code.at(buffer, I32, begin - aligned)
+        uniforms.draw(begin, group.elements)
         source = self.number.at(code, logits, own_row * size)
 
         self._copy(group, source, scores, float("-inf"))
@@ -62,8 +64,7 @@ class ShortRows(Program):
 
         def perturb(place: Place) -> None:
             distance = place.load_all(scores, F32) - place.load_all(spread, F32)
-            noise = signed_uniform(place.load_all(own_words, I32), fraction)
-            exponential = exponential_bits(noise)
+            exponential = exponential_bits(uniforms.at(place))
             if self.unit:
                 score = exp2(distance, LOG2_E) / exponential
             else:
@@ -159,10 +160,7 @@ class ShortRows(Program):
 
             nothing = code.vector(F32, LEAST), code.vector(I32, 0)
             best, where = group.through(start, step, *nothing)
-            top = best.fold(Value.max).spread()
-            # the first one among equals, as argmax has it
-            index = best.compare("==", top).choose(where, where.like(2**31 - 1)).fold(Value.min)
-            index = index.to("sext", I64)
+            index = first_largest(best, where)
             if self.kind == "index":
                 code.store(index, code.at(other, I64, row))
             else:
